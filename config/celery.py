@@ -1,0 +1,20 @@
+"""Celery: what is slow or timed, never the path of a dispatch."""
+
+import os
+
+from celery import Celery
+from celery.schedules import crontab
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+app = Celery("urban-grid")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.conf.beat_schedule = {
+    "forget-expired-tokens": {
+        "task": "mobile_api.tasks.forget_expired_tokens",
+        "schedule": crontab(hour="3", minute="10"),
+    },
+    "prune-letters": {"task": "realtime.tasks.prune_letters", "schedule": crontab(hour="3", minute="20")},
+    "make-missing-thumbnails": {"task": "fieldops.tasks.make_missing_thumbnails", "schedule": 30.0},
+}
