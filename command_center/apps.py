@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class CommandCenterConfig(AppConfig):
+    name = "command_center"

@@ -1,0 +1,5 @@
+"""Addresses of the command center."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

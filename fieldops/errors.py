@@ -1,0 +1,106 @@
+"""Domain errors, each with a stable code that interfaces pass on; the class says which kind of refusal it is."""
+
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+class DomainError(Exception):
+    """Something was asked that the rules refuse. `code` is stable; `title` is for people."""
+
+    code = "refused"
+    title: str | Promise = _("Refused")
+
+    def __init__(self, detail: str | Promise = "", **facts: Any) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail
+        self.facts = facts
+
+
+class NotPermitted(DomainError):
+    """The person may not do this."""
+
+    code = "not_permitted"
+    title = _("You may not do this")
+
+
+class NotFound(DomainError):
+    """There is no such thing, or the person may not see it; the two are not told apart."""
+
+    code = "not_found"
+    title = _("Not found")
+
+
+class Conflict(DomainError):
+    """What was asked no longer fits what is there."""
+
+    code = "conflict"
+    title = _("Someone was faster")
+
+
+class Unprocessable(DomainError):
+    """What was sent cannot be used."""
+
+    code = "unprocessable"
+    title = _("This cannot be used")
+
+
+class IllegalTransition(Conflict):
+    code = "illegal_transition"
+    title = _("The case is not in a state for this step")
+
+
+class StaleVersion(Conflict):
+    code = "stale_version"
+    title = _("The case has changed since you saw it")
+
+
+class SubmissionConflict(Conflict):
+    code = "submission_conflict"
+    title = _("This submission id was used with another content")
+
+
+class PointOutsideDistrict(Unprocessable):
+    code = "point_outside_district"
+    title = _("The place lies outside the district")
+
+
+class UnknownClass(Unprocessable):
+    code = "unknown_class"
+    title = _("There is no such event class")
+
+
+class UnknownCondition(Unprocessable):
+    code = "unknown_condition"
+    title = _("There is no such filing condition for this class")
+
+
+class UnknownCoordinates(Unprocessable):
+    code = "unknown_coordinate_system"
+    title = _("The coordinate system is not known")
+
+
+class ReasonMissing(Unprocessable):
+    code = "reason_missing"
+    title = _("This step needs a reason")
+
+
+class PhotoMissing(Unprocessable):
+    code = "photo_missing"
+    title = _("This step needs a photo taken on site")
+
+
+class BadPhoto(Unprocessable):
+    code = "bad_photo"
+    title = _("The file is not a usable photo")
+
+
+class NoResponsibleDepartment(Unprocessable):
+    code = "no_responsible_department"
+    title = _("No rule names a responsible department")
+
+
+class NoHandler(Unprocessable):
+    code = "no_handler"
+    title = _("The department has no post for this place")

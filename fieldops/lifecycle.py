@@ -1,0 +1,144 @@
+"""The sole writer of a case's status and version: every change is one Transition, announced in its transaction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import uuid_utils.compat as uuid
+from django.db.models import QuerySet
+from django.dispatch import Signal
+from django.utils import timezone
+
+from .errors import IllegalTransition, NotFound, ReasonMissing, StaleVersion, SubmissionConflict
+from .models import Event, Post, Transition, User, WorkOrder
+from .status import TABLE, Status, Step
+
+# Sent inside the transaction, once a use case, as its last statement: event, transitions.
+transition_recorded = Signal()
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who takes a step, and through which post; the system is an actor without either."""
+
+    user: User | None = None
+    post: Post | None = None
+
+
+SYSTEM = Actor()
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a device sent to take a step: its own key for the step, and the digest of the content."""
+
+    id: UUID
+    digest: str = ""
+    device_time: datetime | None = None
+
+
+def lock_event(events: QuerySet[Event], event_id: UUID, *, version: int | None = None) -> Event:
+    """Lock the case and read it under the lock; `events` limits it to what the person may see.
+
+    Raises NotFound, and StaleVersion when the case moved on from the version the person saw.
+    """
+    event = (
+        events.select_for_update(of=("self",))
+        .select_related("cell", "district", "event_class", "condition", "department")
+        .filter(pk=event_id)
+        .first()
+    )
+    if event is None:
+        raise NotFound
+    if version is not None and version != event.version:
+        raise StaleVersion(version=event.version)
+    return event
+
+
+def replayed(submission: Submission, *, by: User) -> Transition | None:
+    """The step a device already took with this key, if it did.
+
+    Raises SubmissionConflict when the key was used by someone else or with another content.
+    """
+    stored = Transition.objects.filter(pk=submission.id).first()
+    if stored is not None and (stored.by_id != by.pk or stored.digest != submission.digest):
+        raise SubmissionConflict
+    return stored
+
+
+def take_step(
+    event: Event,
+    step: Step,
+    *,
+    actor: Actor,
+    at: datetime,
+    reason: str = "",
+    work_order: WorkOrder | None = None,
+    data: Mapping[str, Any] | None = None,
+    submission: Submission | None = None,
+) -> Transition:
+    """Move the case one step in memory and return the transition; `record` writes both.
+
+    Raises IllegalTransition when the step does not follow from the status, ReasonMissing when it wants words.
+    """
+    rule = TABLE[step]
+    before = event.status or None
+    if before not in rule.sources:
+        raise IllegalTransition(status=before, step=step.value)
+    if rule.needs_reason and not reason.strip():
+        raise ReasonMissing(step=step.value)
+    event.status = rule.target
+    event.version = (event.version or 0) + 1
+    event.updated_at = at
+    return Transition(
+        id=submission.id if submission else uuid.uuid7(),
+        digest=submission.digest if submission else "",
+        event=event,
+        work_order=work_order,
+        version=event.version,
+        kind=step,
+        from_status=before or "",
+        to_status=rule.target,
+        by=actor.user,
+        post=actor.post,
+        # The device clock is a fact worth keeping, never what order or deadlines are judged by.
+        occurred_at=at,
+        recorded_at=at,
+        reason=reason,
+        data={**(data or {}), **_device_time(submission)},
+    )
+
+
+def _device_time(submission: Submission | None) -> dict[str, str]:
+    return {"device_time": submission.device_time.isoformat()} if submission and submission.device_time else {}
+
+
+def record(event: Event, transitions: Sequence[Transition], *, changed: Sequence[str] = ()) -> None:
+    """Write the case and its new transitions, and announce them; the last statement of a use case."""
+    if event._state.adding:
+        event.save(force_insert=True)
+    else:
+        event.save(update_fields=["status", "version", "updated_at", *changed])
+    Transition.objects.bulk_create(transitions)
+    transition_recorded.send(sender=Event, event=event, transitions=list(transitions))
+
+
+def now() -> datetime:
+    """The server's time; the only clock that order and deadlines are judged by."""
+    return timezone.now()
+
+
+__all__ = [
+    "SYSTEM",
+    "Actor",
+    "Status",
+    "Submission",
+    "lock_event",
+    "now",
+    "record",
+    "replayed",
+    "take_step",
+    "transition_recorded",
+]

@@ -1,0 +1,96 @@
+"""Who may see and do what: role × grid subtree × department, decided by the posts a person holds now."""
+
+from collections.abc import Iterable, Sequence
+
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from gridmap.models import CHAIN, GridUnit, Level
+
+from .errors import NotPermitted
+from .models import Event, Post, Report, User
+from .status import TABLE, Role, Step
+
+DESK_ROLES = frozenset(
+    {Role.INTAKE_OPERATOR, Role.DISPATCHER, Role.SHIFT_LEADER, Role.SUPERVISOR, Role.LEADER}
+)
+AREA_ROLES = DESK_ROLES | {Role.GRID_WORKER, Role.STREET_CHIEF}
+
+
+def current_posts(user: User | AnonymousUser) -> list[Post]:
+    """The posts this person holds at this moment, with unit and department; one statement, then kept."""
+    if not user.is_authenticated:
+        return []
+    if not hasattr(user, "_current_posts"):
+        user._current_posts = list(_held_now(user))
+    return user._current_posts
+
+
+def _held_now(user: User) -> QuerySet[Post]:
+    now = timezone.now()
+    return (
+        Post.objects.filter(
+            Q(holdings__until__isnull=True) | Q(holdings__until__gt=now),
+            holdings__user=user,
+            holdings__since__lte=now,
+        )
+        .select_related("unit", "department", "district")
+        .order_by("id")
+    )
+
+
+def in_area(unit: GridUnit, prefix: str = "") -> Q:
+    """Cases whose cell lies in the unit's subtree; the cell, not the shape, says so."""
+    if unit.level == Level.DISTRICT_COMMITTEE:
+        return Q(**{f"{prefix}district_id": unit.district_id})
+    return Q(**{f"{prefix}cell__{CHAIN[unit.level - 1]}": unit.pk})
+
+
+def visible_to(posts: Iterable[Post], *, reporter: User | None = None) -> Q:
+    """The condition on Event that a holder of these posts may see it."""
+    allowed = Q(pk__in=[])
+    for post in posts:
+        if post.role in AREA_ROLES:
+            allowed |= in_area(post.unit)
+        elif post.role == Role.DEPARTMENT_HANDLER:
+            allowed |= Q(department=post.department_id) & in_area(post.unit)
+        elif post.role == Role.RESIDENT and reporter is not None:
+            allowed |= Q(pk__in=Report.objects.filter(reporter=reporter).values("event"))
+    return allowed
+
+
+def events_visible_to(user: User) -> QuerySet[Event]:
+    """Every read of cases begins here."""
+    return Event.objects.filter(visible_to(current_posts(user), reporter=user))
+
+
+def covers(post: Post, event: Event) -> bool:
+    """Whether the case's cell lies in the post's area (reads `event.cell`)."""
+    return post.district_id == event.district_id and post.unit_id in event.cell.unit_ids
+
+
+def acting_post(user: User, step: Step, event: Event) -> Post:
+    """The post through which this person may take this step on this case.
+
+    Raises NotPermitted when none of their posts gives the right.
+    """
+    for post in current_posts(user):
+        if (
+            post.role in TABLE[step].roles
+            and covers(post, event)
+            and (post.role != Role.DEPARTMENT_HANDLER or post.department_id == event.department_id)
+        ):
+            return post
+    raise NotPermitted(step=step.value)
+
+
+def may(posts: Sequence[Post], step: Step, event: Event) -> bool:
+    """Whether one of these posts could take this step on this case now."""
+    rule = TABLE[step]
+    return event.status in rule.sources and any(
+        post.role in rule.roles
+        and covers(post, event)
+        and (post.role != Role.DEPARTMENT_HANDLER or post.department_id == event.department_id)
+        for post in posts
+    )

@@ -1,0 +1,121 @@
+"""The life of a case as one table: which step leads from where to where, and who may take it.
+
+Read it as a sentence: *a role takes a step, which moves a case from one of these states to that one*.
+"""
+
+from dataclasses import dataclass
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Status(models.TextChoices):
+    REPORTED = "reported", _("Reported")
+    LOCATED = "located", _("Located")
+    ACCEPTED = "accepted", _("Accepted")
+    FILED = "filed", _("Filed")
+    ASSIGNED = "assigned", _("Assigned")
+    DISPATCHED = "dispatched", _("Dispatched")
+    TAKEN_ON = "taken_on", _("Taken on")
+    HANDLED = "handled", _("Handled")
+    CONFIRMED = "confirmed", _("Confirmed on site")
+    CLOSED = "closed", _("Closed")
+    DECLINED = "declined", _("Declined")
+    NOT_FILED = "not_filed", _("Not filed")
+
+
+class Phase(models.TextChoices):
+    """The coarse state that the map colours by."""
+
+    INTAKE = "intake", _("Intake")
+    DISPATCH = "dispatch", _("Dispatch")
+    HANDLING = "handling", _("Handling")
+    CHECKING = "checking", _("Checking")
+    CLOSED = "closed", _("Closed")
+    DECLINED = "declined", _("Declined")
+
+
+PHASE = {
+    Status.REPORTED: Phase.INTAKE,
+    Status.LOCATED: Phase.INTAKE,
+    Status.ACCEPTED: Phase.INTAKE,
+    Status.FILED: Phase.DISPATCH,
+    Status.ASSIGNED: Phase.DISPATCH,
+    Status.DISPATCHED: Phase.DISPATCH,
+    Status.TAKEN_ON: Phase.HANDLING,
+    Status.HANDLED: Phase.CHECKING,
+    Status.CONFIRMED: Phase.CHECKING,
+    Status.CLOSED: Phase.CLOSED,
+    Status.DECLINED: Phase.DECLINED,
+    Status.NOT_FILED: Phase.DECLINED,
+}
+FINAL = frozenset({Status.CLOSED, Status.DECLINED, Status.NOT_FILED})
+
+
+class Role(models.TextChoices):
+    """What a post does; a person acts through the posts they hold."""
+
+    GRID_WORKER = "grid_worker", _("Grid worker")
+    STREET_CHIEF = "street_chief", _("Street chief")
+    INTAKE_OPERATOR = "intake_operator", _("Intake operator")
+    DISPATCHER = "dispatcher", _("Dispatcher")
+    SHIFT_LEADER = "shift_leader", _("Shift leader")
+    DEPARTMENT_HANDLER = "department_handler", _("Department handler")
+    SUPERVISOR = "supervisor", _("Supervisor")
+    LEADER = "leader", _("Leader")
+    RESIDENT = "resident", _("Resident")
+
+
+class Step(models.TextChoices):
+    """What happened; every step is one Transition."""
+
+    REPORT = "report", _("Report")
+    LOCATE = "locate", _("Locate")
+    ACCEPT = "accept", _("Accept")
+    DECLINE = "decline", _("Decline")
+    FILE = "file", _("File the case")
+    DO_NOT_FILE = "do_not_file", _("Do not file")
+    ASSIGN = "assign", _("Assign")
+    DISPATCH = "dispatch", _("Dispatch")
+    TAKE_ON = "take_on", _("Take on")
+    SEND_BACK = "send_back", _("Send back")
+    HANDLE = "handle", _("Handle")
+    REWORK = "rework", _("Rework")
+    CONFIRM = "confirm", _("Confirm on site")
+    CLOSE = "close", _("Close")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row of the table below. `roles` empty: only the system takes this step."""
+
+    sources: frozenset[Status | None]
+    target: Status
+    roles: frozenset[Role] = frozenset()
+    needs_reason: bool = False
+
+
+def _row(
+    sources: "Status | None | tuple[Status, ...]", target: Status, *roles: Role, needs_reason: bool = False
+) -> Rule:
+    held = sources if isinstance(sources, tuple) else (sources,)
+    return Rule(frozenset(held), target, frozenset(roles), needs_reason)
+
+
+S, R = Status, Role
+TABLE: dict[Step, Rule] = {
+    Step.REPORT: _row(None, S.REPORTED),
+    Step.LOCATE: _row(S.REPORTED, S.LOCATED),
+    Step.ACCEPT: _row(S.LOCATED, S.ACCEPTED, R.INTAKE_OPERATOR, R.SHIFT_LEADER),
+    Step.DECLINE: _row(S.LOCATED, S.DECLINED, R.INTAKE_OPERATOR, R.SHIFT_LEADER, needs_reason=True),
+    Step.FILE: _row(S.ACCEPTED, S.FILED, R.INTAKE_OPERATOR, R.SHIFT_LEADER),
+    Step.DO_NOT_FILE: _row(S.ACCEPTED, S.NOT_FILED, R.INTAKE_OPERATOR, R.SHIFT_LEADER, needs_reason=True),
+    Step.ASSIGN: _row((S.FILED, S.ASSIGNED), S.ASSIGNED, R.DISPATCHER, R.SHIFT_LEADER),
+    Step.DISPATCH: _row(S.ASSIGNED, S.DISPATCHED, R.DISPATCHER, R.SHIFT_LEADER),
+    Step.TAKE_ON: _row(S.DISPATCHED, S.TAKEN_ON, R.DEPARTMENT_HANDLER),
+    Step.SEND_BACK: _row((S.DISPATCHED, S.TAKEN_ON), S.FILED, R.DEPARTMENT_HANDLER, needs_reason=True),
+    Step.HANDLE: _row(S.TAKEN_ON, S.HANDLED, R.DEPARTMENT_HANDLER),
+    Step.REWORK: _row(S.HANDLED, S.DISPATCHED, R.STREET_CHIEF, needs_reason=True),
+    Step.CONFIRM: _row(S.HANDLED, S.CONFIRMED, R.STREET_CHIEF),
+    Step.CLOSE: _row(S.CONFIRMED, S.CLOSED, R.DISPATCHER, R.SHIFT_LEADER),
+}

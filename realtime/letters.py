@@ -1,0 +1,110 @@
+"""Writing letters: in the transaction of the change itself, counters last, all in one statement."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from fieldops.models import Event, Transition
+from fieldops.status import Role, Step
+
+from . import doorbell
+from .models import LetterKind
+
+
+# Who hears of which step. `None` in the second place: the post that the work order names.
+_POLICY: dict[Step, tuple[LetterKind, Role | None]] = {
+    Step.LOCATE: (LetterKind.INTAKE, Role.INTAKE_OPERATOR),
+    Step.ASSIGN: (LetterKind.ASSIGNMENT, Role.DISPATCHER),
+    Step.DISPATCH: (LetterKind.DISPATCH, None),
+    Step.REWORK: (LetterKind.REWORK, None),
+    Step.SEND_BACK: (LetterKind.SENT_BACK, Role.DISPATCHER),
+    Step.HANDLE: (LetterKind.CONFIRM, Role.STREET_CHIEF),
+}
+# After these the reporters who hold a post get their answer.
+_ANSWERED = frozenset({Step.CLOSE, Step.DECLINE, Step.DO_NOT_FILE})
+
+# One statement: resolve the addresses, raise each mailbox's counter (made on first use, locked in order of
+# its key), number the letters within each mailbox. Nothing that commits later can get a lower number.
+_WRITE = """
+WITH note AS (
+    SELECT * FROM ROWS FROM (jsonb_to_recordset(%(notes)s::jsonb) AS (
+        post_id bigint, role text, units bigint[], answers uuid, kind text, event_version int, payload jsonb
+    )) WITH ORDINALITY AS n(post_id, role, units, answers, kind, event_version, payload, ord)
+), addressed AS (
+    SELECT note.ord, note.kind, note.event_version, note.payload, p.id AS post_id
+    FROM note CROSS JOIN LATERAL (
+        SELECT note.post_id AS id WHERE note.post_id IS NOT NULL
+        UNION
+        (SELECT post.id FROM fieldops_post post JOIN gridmap_gridunit unit ON unit.id = post.unit_id
+         WHERE post.role = note.role AND post.unit_id = ANY (note.units)
+         ORDER BY unit.level DESC, post.id LIMIT 1)
+        UNION
+        SELECT report.post_id FROM fieldops_report report
+        WHERE report.event_id = note.answers AND report.post_id IS NOT NULL
+    ) p
+), counted AS (
+    INSERT INTO realtime_mailbox AS box (post_id, epoch, last_seq, pruned_seq)
+    SELECT post_id, gen_random_uuid(), count(*), 0 FROM addressed GROUP BY post_id ORDER BY post_id
+    ON CONFLICT (post_id) DO UPDATE SET last_seq = box.last_seq + EXCLUDED.last_seq
+    RETURNING post_id, last_seq
+)
+INSERT INTO realtime_letter (mailbox_id, seq, kind, event_id, event_version, payload, created_at)
+SELECT post_id,
+       last_seq - count(*) OVER (PARTITION BY post_id) + row_number() OVER (PARTITION BY post_id ORDER BY ord),
+       kind, %(event)s, event_version, payload, %(now)s
+FROM addressed JOIN counted USING (post_id)
+RETURNING mailbox_id
+"""
+
+
+def write_letters(*, event: Event, transitions: list[Transition], **_: Any) -> None:
+    """Tell everyone concerned; receiver of `transition_recorded`, so it runs inside its transaction.
+
+    Rings the doorbell after commit. A step that the same use case went past asks nobody for anything:
+    a report that went straight through to dispatch leaves no letter at the desks.
+    """
+    notes = list(_notes(event, transitions))
+    mailboxes: set[int] = set()
+    if notes:
+        with connection.cursor() as cursor:
+            cursor.execute(_WRITE, {"notes": json.dumps(notes), "event": event.pk, "now": timezone.now()})
+            mailboxes = {row[0] for row in cursor.fetchall()}
+    district = event.district_id
+    transaction.on_commit(lambda: doorbell.ring(mailboxes=mailboxes, district=district), robust=True)
+
+
+def _notes(event: Event, transitions: list[Transition]) -> Iterator[dict[str, Any]]:
+    last = transitions[-1]
+    step = Step(last.kind)
+    summary = {
+        "number": event.number,
+        "status": event.status,
+        "class": event.event_class.name,
+        "cell": event.cell.code,
+        "point": [round(event.point.x, 7), round(event.point.y, 7)],
+        "description": event.description[:200],
+        "due_at": event.due_at.isoformat() if event.due_at else None,
+    }
+    if step in _POLICY:
+        kind, role = _POLICY[step]
+        order = last.work_order
+        yield {
+            "post_id": order.post_id if role is None and order else None,
+            "role": role.value if role else "",
+            "units": event.cell.unit_ids,
+            "kind": kind.value,
+            "event_version": event.version,
+            "payload": {**summary, "order": str(order.pk) if order else None, "reason": last.reason},
+        }
+    if step in _ANSWERED:
+        yield {
+            "answers": str(event.pk),
+            "units": [],
+            "kind": LetterKind.ANSWER.value,
+            "event_version": event.version,
+            "payload": {**summary, "reason": last.reason},
+        }
+
