@@ -1,0 +1,136 @@
+"""What the desks decide: accept or decline, file or not, who is responsible, to whom it goes, and closing."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from .assignment import find_responsible, handlers
+from .clock import start_clock
+from .errors import NoHandler, NoResponsibleDepartment, UnknownCondition, Unprocessable
+from .lifecycle import SYSTEM, Actor, lock_event, now, record, take_step
+from .models import Department, Event, Post, User, WorkOrder
+from .rights import acting_post, events_visible_to
+from .status import Step
+
+
+@transaction.atomic
+def accept(event_id: UUID, *, by: User, version: int | None = None, note: str = "") -> Event:
+    """受理: the report is the centre's business."""
+    return _simple_step(Step.ACCEPT, event_id, by=by, version=version, reason=note)
+
+
+@transaction.atomic
+def decline(event_id: UUID, *, by: User, reason: str, version: int | None = None) -> Event:
+    """不予受理: it is not; the reporter is told why."""
+    return _simple_step(Step.DECLINE, event_id, by=by, version=version, reason=reason)
+
+
+@transaction.atomic
+def do_not_file(event_id: UUID, *, by: User, reason: str, version: int | None = None) -> Event:
+    """不予立案: no filing condition of its class is met."""
+    return _simple_step(Step.DO_NOT_FILE, event_id, by=by, version=version, reason=reason)
+
+
+@transaction.atomic
+def file(event_id: UUID, *, by: User, condition_id: int | None = None, version: int | None = None) -> Event:
+    """立案: the stated filing condition is met; the rules then name the responsible department, if any does.
+
+    Raises UnknownCondition when the case's class has no such condition, or none was ever stated.
+    """
+    event = lock_event(events_visible_to(by), event_id, version=version)
+    actor = Actor(by, acting_post(by, Step.FILE, event))
+    if condition_id is not None:
+        condition = event.event_class.conditions.filter(pk=condition_id).first()
+        if condition is None:
+            raise UnknownCondition(condition=condition_id)
+        event.condition = condition
+    if event.condition is None:
+        raise UnknownCondition
+    at = now()
+    steps = [take_step(event, Step.FILE, actor=actor, at=at, data={"condition": event.condition_id})]
+    assignment = find_responsible(event.event_class, event.cell)
+    if assignment:
+        event.department, event.responsibility = assignment.department, assignment.why
+        steps.append(take_step(event, Step.ASSIGN, actor=SYSTEM, at=at, data={"why": assignment.why}))
+    record(event, steps, changed=["condition", "department", "responsibility"])
+    return event
+
+
+@transaction.atomic
+def assign(
+    event_id: UUID, *, by: User, department_id: int | None = None, reason: str = "", version: int | None = None
+) -> Event:
+    """Name the responsible department: the rules' answer, or another one by hand with a reason."""
+    event = lock_event(events_visible_to(by), event_id, version=version)
+    actor = Actor(by, acting_post(by, Step.ASSIGN, event))
+    if department_id is None:
+        assignment = find_responsible(event.event_class, event.cell)
+        if assignment is None:
+            raise NoResponsibleDepartment
+        event.department, event.responsibility = assignment.department, assignment.why
+    else:
+        event.department = _department(event, department_id)
+        event.responsibility = {"by_hand": reason}
+    if department_id is not None and not reason.strip():
+        from .errors import ReasonMissing
+
+        raise ReasonMissing(step=Step.ASSIGN.value)
+    step = take_step(
+        event, Step.ASSIGN, actor=actor, at=now(), reason=reason, data={"why": event.responsibility}
+    )
+    record(event, [step], changed=["department", "responsibility"])
+    return event
+
+
+@transaction.atomic
+def dispatch(event_id: UUID, *, by: User, post_id: int | None = None, version: int | None = None) -> Event:
+    """派遣: to the department's post closest to the cell, or to the named one; its clock starts.
+
+    Raises NoHandler when the department has no post for this place, or the named post is not one of its.
+    """
+    event = lock_event(events_visible_to(by), event_id, version=version)
+    actor = Actor(by, acting_post(by, Step.DISPATCH, event))
+    if event.department is None:
+        raise NoResponsibleDepartment
+    fitting = handlers(event.department, event.cell.unit_ids)
+    post = fitting.filter(pk=post_id).first() if post_id is not None else fitting.first()
+    if post is None:
+        raise NoHandler
+    at = now()
+    start_clock(event, at=at)
+    order = WorkOrder(event=event, department=event.department, post=post, dispatched_at=at, due_at=event.due_at)
+    step = take_step(event, Step.DISPATCH, actor=actor, at=at, work_order=order, data={"post": post.pk})
+    order.save(force_insert=True)
+    record(event, [step], changed=["due_at", "warn_at", "due_provisional"])
+    return event
+
+
+@transaction.atomic
+def close(event_id: UUID, *, by: User, note: str = "", version: int | None = None) -> Event:
+    """结案, where a district does not close on confirmation."""
+    return _simple_step(Step.CLOSE, event_id, by=by, version=version, reason=note)
+
+
+def _simple_step(step: Step, event_id: UUID, *, by: User, version: int | None, reason: str) -> Event:
+    event = lock_event(events_visible_to(by), event_id, version=version)
+    post = acting_post(by, step, event)
+    record(event, [take_step(event, step, actor=Actor(by, post), at=now(), reason=reason)])
+    return event
+
+
+def _department(event: Event, department_id: int) -> Department:
+    found = Department.objects.filter(pk=department_id, district=event.district_id).first()
+    if found is None:
+        raise Unprocessable(department=department_id)
+    return found
+
+
+def posts_to_dispatch_to(event: Event) -> list[Post]:
+    """The posts a dispatcher may choose from, closest first."""
+    return list(handlers(event.department, event.cell.unit_ids)) if event.department else []
+
+
+__all__: list[Any] = [
+    "accept", "assign", "close", "decline", "dispatch", "do_not_file", "file", "posts_to_dispatch_to",
+]  # fmt: skip

@@ -1,0 +1,193 @@
+"""The only door: one transaction from a draft to a located case, and to a dispatched one where policy allows."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.gis.geos import Point, Polygon
+from django.contrib.gis.measure import D
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import JSONObject
+
+from fieldops.assignment import Assignment, find_responsible
+from fieldops.clock import start_clock
+from fieldops.errors import (
+    PointOutsideDistrict,
+    SubmissionConflict,
+    UnknownClass,
+    UnknownCondition,
+    UnknownCoordinates,
+)
+from fieldops.duplicates import near_cases
+from fieldops.lifecycle import SYSTEM, Actor, now, record, take_step
+from fieldops.models import (
+    Event,
+    EventClass,
+    FilingCondition,
+    IntakePolicy,
+    Report,
+    ReporterContact,
+    Transition,
+    WorkOrder,
+)
+from fieldops.status import FINAL, Step
+from gridmap.coordinates import CoordinateSystem, to_wgs84
+from gridmap.locate import cells_at
+from gridmap.models import WGS84, CalendarDay, Cell
+
+from .draft import Draft
+
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the reporter is told; `replayed` when the same submission had come before."""
+
+    event: Event
+    report: Report
+    replayed: bool = False
+
+
+def receive(draft: Draft) -> Receipt:
+    """Take a report in, once: located, and dispatched at once where its channel goes straight through.
+
+    Raises PointOutsideDistrict, UnknownClass, UnknownCondition, UnknownCoordinates, and SubmissionConflict
+    when the draft's id was used with another content. Nothing is written then.
+    """
+    try:
+        with transaction.atomic():
+            return _take_in(draft)
+    except IntegrityError as error:
+        if "fieldops_report_pkey" not in str(error):
+            raise
+    stored = Report.objects.select_related("event__cell", "event__department", "event__event_class").get(pk=draft.id)
+    if stored.digest != draft.digest or stored.reporter_id != draft.reporter.pk:
+        raise SubmissionConflict
+    return Receipt(event=stored.event, report=stored, replayed=True)
+
+
+def _take_in(draft: Draft) -> Receipt:
+    at = now()
+    point = _place(draft)
+    cell = cells_at(point).filter(district=draft.post.district_id).first()
+    if cell is None:
+        raise PointOutsideDistrict(x=draft.x, y=draft.y, system=draft.system)
+    event_class, facts = _look_up(draft, cell, point)
+    assignment = find_responsible(event_class, cell)
+
+    event = Event(
+        district=cell.district,
+        event_class=event_class,
+        condition=facts["condition"],
+        description=draft.description,
+        point=point,
+        cell=cell,
+        received_at=at,
+    )
+    report = Report(
+        id=draft.id,
+        event=event,
+        channel=draft.channel,
+        reporter=draft.reporter,
+        post=draft.post,
+        external_number=draft.external_number,
+        digest=draft.digest,
+        description=draft.description,
+        x=draft.x,
+        y=draft.y,
+        system=draft.system,
+        accuracy_m=draft.accuracy_m,
+        device_time=draft.device_time,
+        received_at=at,
+    )
+    steps = [
+        take_step(
+            event,
+            Step.REPORT,
+            actor=Actor(draft.reporter, draft.post),
+            at=at,
+            data={"channel": draft.channel, "report": str(draft.id)},
+        ),
+        take_step(event, Step.LOCATE, actor=SYSTEM, at=at, data={"cell": cell.code, "near": facts["near"]}),
+    ]
+    order = None
+    if facts["straight_through"] and event.condition and assignment and assignment.post_id and not facts["near"]:
+        order = _go_straight_through(event, steps, assignment, facts["calendar"])
+
+    # The report goes first: a rival with the same id waits here, before it has written anything else.
+    report.save(force_insert=True)
+    if draft.contact_name or draft.contact_phone:
+        ReporterContact(report=report, name=draft.contact_name, phone=draft.contact_phone).save(force_insert=True)
+    if order:
+        order.save(force_insert=True)
+    record(event, steps)
+    return Receipt(event=event, report=report)
+
+
+def _place(draft: Draft) -> Point:
+    try:
+        system = CoordinateSystem(draft.system)
+    except ValueError:
+        raise UnknownCoordinates(system=draft.system) from None
+    lon, lat = to_wgs84(draft.x, draft.y, system)
+    return Point(float(lon), float(lat), srid=WGS84)
+
+
+def _look_up(draft: Draft, cell: Cell, point: Point) -> tuple[EventClass, dict[str, Any]]:
+    """One statement for all that the class decides: condition, policy of the channel, near cases, calendar."""
+    kind, _, code = draft.class_key.partition("/")
+    found = (
+        EventClass.objects.filter(edition=cell.district.class_edition, kind=kind, major=code[:2], minor=code[2:])
+        .annotate(
+            condition=ArraySubquery(
+                FilingCondition.objects.filter(event_class=OuterRef("pk"), pk=draft.condition_id).values(
+                    json=JSONObject(**{name: name for name in _CONDITION_FIELDS})
+                )
+            ),
+            straight_through=Exists(
+                IntakePolicy.objects.filter(district=cell.district_id, channel=draft.channel, straight_through=True)
+            ),
+            near=ArraySubquery(near_cases(point, event_class=OuterRef("pk")).values("number")[:5]),
+            calendar=ArraySubquery(
+                CalendarDay.objects.filter(district=cell.district_id).values(json=JSONObject(day="day", working="working"))
+            ),
+        )
+        .first()
+    )
+    if found is None:
+        raise UnknownClass(**{"class": draft.class_key})
+    condition = None
+    if draft.condition_id is not None:
+        if not found.condition:
+            raise UnknownCondition(condition=draft.condition_id)
+        condition = FilingCondition(**found.condition[0], event_class=found)
+        condition._state.adding = False
+    facts = {
+        "condition": condition,
+        "straight_through": found.straight_through,
+        "near": found.near,
+        "calendar": found.calendar,
+    }
+    return found, facts
+
+
+_CONDITION_FIELDS = ("id", "number", "text", "closing", "limit_text", "limit_amount", "limit_unit", "urgent", "limit_action")
+
+
+def _go_straight_through(
+    event: Event, steps: list[Transition], assignment: Assignment, calendar: list[dict[str, Any]]
+) -> WorkOrder:
+    at = event.received_at
+    steps.append(take_step(event, Step.ACCEPT, actor=SYSTEM, at=at, data={"policy": "straight_through"}))
+    steps.append(take_step(event, Step.FILE, actor=SYSTEM, at=at, data={"condition": event.condition_id}))
+    event.department = assignment.department
+    event.responsibility = assignment.why
+    steps.append(take_step(event, Step.ASSIGN, actor=SYSTEM, at=at, data={"why": assignment.why}))
+    start_clock(event, at=at, days=calendar)
+    order = WorkOrder(
+        event=event, department=assignment.department, post_id=assignment.post_id, dispatched_at=at, due_at=event.due_at
+    )
+    steps.append(take_step(event, Step.DISPATCH, actor=SYSTEM, at=at, work_order=order, data={"post": order.post_id}))
+    return order

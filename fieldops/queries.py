@@ -1,0 +1,233 @@
+"""Reads shared by the front ends: what a case looks like on a map, in a list and in full."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
+
+from gridmap.models import CHAIN, Cell, Level
+
+from .assignment import explain
+from .clock import light
+from .models import Event, Photo, Post, Transition, User, WorkOrder
+from .status import FINAL, Status, Step
+
+RECENTLY_CLOSED = timedelta(hours=24)
+
+
+def shown_on_map(events: QuerySet[Event]) -> QuerySet[Event]:
+    """Open cases, and those that ended within a day."""
+    return events.filter(~Q(status__in=FINAL) | Q(updated_at__gte=timezone.now() - RECENTLY_CLOSED))
+
+
+def frames(events: QuerySet[Event], *, now: datetime | None = None) -> list[dict[str, Any]]:
+    """The cases as the live map and its lists show them; one statement."""
+    now = now or timezone.now()
+    handler = WorkOrder.objects.filter(event=OuterRef("pk"), finished_at__isnull=True).values("post__name")[:1]
+    found = (
+        events.select_related("event_class", "department", "cell__street", "cell__community")
+        .defer("cell__boundary", "cell__street__boundary", "cell__community__boundary")
+        .annotate(handler=Subquery(handler))
+    )
+    return [_frame(event, now) for event in found]
+
+
+def _frame(event: Event, now: datetime) -> dict[str, Any]:
+    return {
+        "id": str(event.pk),
+        "number": event.number,
+        "version": event.version,
+        "status": event.status,
+        "phase": event.phase,
+        "light": light(event, now),
+        "point": [round(event.point.x, 7), round(event.point.y, 7)],
+        "class": {"code": event.event_class.code, "name": event.event_class.name},
+        "kind": event.event_class.kind,
+        "cell": event.cell.code,
+        "street": event.cell.street.area_name,
+        "community": event.cell.community.area_name,
+        "department": event.department.name if event.department else None,
+        "handler": getattr(event, "handler", None),
+        "description": event.description[:80],
+        "received_at": event.received_at.isoformat(),
+        "warn_at": event.warn_at.isoformat() if event.warn_at else None,
+        "due_at": event.due_at.isoformat() if event.due_at else None,
+        "updated_at": event.updated_at.isoformat(),
+    }
+
+
+def levels_of(cell: Cell) -> list[dict[str, Any]]:
+    """The five organisations of a cell and the cell itself, from the top."""
+    named = [
+        {"level": unit.level, "label": str(Level(unit.level).label), "name": unit.name, "code": unit.code}
+        for unit in cell.chain
+    ]
+    return [*named, {"level": 6, "label": str(Cell._meta.verbose_name), "name": cell.code, "code": cell.code}]
+
+
+def whole_case(event: Event) -> dict[str, Any]:
+    """Everything about one case that its viewers share; reporters masked."""
+    cell = Cell.objects.select_related(*CHAIN).defer(*(f"{unit}__boundary" for unit in CHAIN)).get(pk=event.cell_id)
+    transitions = list(event.transitions.select_related("by", "post").order_by("version"))
+    orders = list(event.work_orders.select_related("department", "post"))
+    reports = list(event.reports.select_related("contact", "reporter", "post"))
+    [frame] = frames(Event.objects.filter(pk=event.pk))
+    condition = event.condition
+    return {
+        **frame,
+        "description": event.description,
+        "condition": {"text": condition.text, "closing": condition.closing, "limit_text": condition.limit_text}
+        if condition
+        else None,
+        "levels": levels_of(cell),
+        "responsibility": {"department": event.department.name, "why": explain(event.responsibility)}
+        if event.department
+        else None,
+        "reports": [
+            {
+                "id": str(report.pk),
+                "channel": report.channel,
+                "channel_label": report.get_channel_display(),
+                "reported_at": report.received_at.isoformat(),
+                "reporter": _who_reported(report),
+            }
+            for report in reports
+        ],
+        "work_orders": [
+            {
+                "id": str(order.pk),
+                "department": order.department.name,
+                "post": order.post.name,
+                "dispatched_at": order.dispatched_at.isoformat(),
+                "seen_at": _iso(order.seen_at),
+                "taken_on_at": _iso(order.taken_on_at),
+                "handled_at": _iso(order.handled_at),
+                "sent_back_at": _iso(order.sent_back_at),
+                "due_at": order.due_at.isoformat(),
+            }
+            for order in orders
+        ],
+        "photos": photos_of(reports, transitions),
+        "timeline": [
+            {
+                "id": str(step.pk),
+                "version": step.version,
+                "kind": step.kind,
+                "kind_label": step.get_kind_display(),
+                "from": step.from_status,
+                "to": step.to_status,
+                "by": str(step.by) if step.by else None,
+                "post": step.post.name if step.post else None,
+                "work_order": str(step.work_order_id) if step.work_order_id else None,
+                "occurred_at": step.occurred_at.isoformat(),
+                "reason": step.reason,
+                "data": step.data,
+            }
+            for step in transitions
+        ],
+        "nearby": _nearby(transitions),
+    }
+
+
+def _iso(time: datetime | None) -> str | None:
+    return time.isoformat() if time else None
+
+
+def _who_reported(report: Any) -> str:
+    """Staff by post; the public only masked."""
+    if hasattr(report, "contact"):
+        return report.contact.masked
+    if report.post and report.post.role != "resident":
+        return report.post.name
+    name = str(report.reporter)
+    return name[:1] + "*" * (len(name) - 1)
+
+
+def _nearby(transitions: list[Transition]) -> list[str]:
+    return [number for step in transitions if step.kind == Step.LOCATE for number in step.data.get("near", [])]
+
+
+def photos_of(reports: Iterable[Any], transitions: Iterable[Transition]) -> list[dict[str, Any]]:
+    """The photos of these records, each with the step it documents."""
+    steps = {report.pk: (Step.REPORT.value, report.reporter_id) for report in reports}
+    steps |= {step.pk: (step.kind, step.by_id) for step in transitions}
+    return [
+        {
+            "id": str(photo.pk),
+            "step": steps[photo.submission][0],
+            "url": f"/api/command/photos/{photo.pk}",
+            "thumbnail_url": f"/api/command/photos/{photo.pk}?size=thumbnail",
+            "received_at": photo.received_at.isoformat(),
+        }
+        for photo in Photo.objects.filter(submission__in=steps)
+        # A photo is bound to a record by its key alone: only the record's own author can have sent it.
+        if photo.uploaded_by_id == steps[photo.submission][1]
+    ]
+
+
+def open_work(posts: Iterable[Post]) -> list[dict[str, Any]]:
+    """The open work orders of these posts, most urgent first; one statement."""
+    orders = (
+        WorkOrder.objects.filter(post__in=list(posts), finished_at__isnull=True)
+        .exclude(event__status=Status.HANDLED)
+        .select_related("event__event_class", "event__condition", "event__cell__community", "department", "post")
+        .defer("event__cell__boundary", "event__cell__community__boundary")
+        .order_by("due_at")
+    )
+    return [
+        {
+            "id": order.pk,
+            "post": order.post_id,
+            "department": order.department.name,
+            "dispatched_at": order.dispatched_at,
+            "due_at": order.due_at,
+            "seen_at": order.seen_at,
+            "taken_on_at": order.taken_on_at,
+            "event": case_for_the_field(order.event),
+        }
+        for order in orders
+    ]
+
+
+def waiting_for_confirmation(events: QuerySet[Event]) -> list[dict[str, Any]]:
+    """Handled cases that a street chief should look at on site; one statement."""
+    found = (
+        events.filter(status=Status.HANDLED)
+        .select_related("event_class", "condition", "cell__community")
+        .defer("cell__boundary", "cell__community__boundary")
+        .order_by("updated_at")[:200]
+    )
+    return [case_for_the_field(event) for event in found]
+
+
+def case_for_the_field(event: Event) -> dict[str, Any]:
+    """A case as a phone shows it."""
+    return {
+        "id": event.pk,
+        "number": event.number,
+        "version": event.version,
+        "status": event.status,
+        "class": {"key": event.event_class.key, "name": event.event_class.name},
+        "condition": event.condition.text if event.condition else None,
+        "closing": event.condition.closing if event.condition else None,
+        "description": event.description,
+        "point": [event.point.x, event.point.y],
+        "cell": event.cell.code,
+        "community": event.cell.community.area_name,
+        "due_at": event.due_at,
+    }
+
+
+def photo_visible_to(photo: Photo, user: User, events: QuerySet[Event]) -> bool:
+    """Whether the photo belongs to a record of a case among `events`, or is the person's own."""
+    if photo.uploaded_by_id == user.pk:
+        return True
+    return events.filter(
+        Q(reports__pk=photo.submission, reports__reporter=photo.uploaded_by_id)
+        | Q(transitions__pk=photo.submission, transitions__by=photo.uploaded_by_id)
+    ).exists()
+
+
+__all__ = ["case_for_the_field", "frames", "levels_of", "open_work", "photo_visible_to", "photos_of", "shown_on_map", "waiting_for_confirmation", "whole_case"]  # fmt: skip

@@ -1,0 +1,24 @@
+"""What of the cases is slow: done by Celery, found by a scan, so that a lost message costs only time."""
+
+import logging
+
+from celery import shared_task
+
+from .models import Photo
+from .photos import make_thumbnail
+
+log = logging.getLogger(__name__)
+AT_ONCE = 50
+
+
+@shared_task
+def make_missing_thumbnails() -> int:
+    """Make the thumbnails that are missing; returns how many."""
+    made = 0
+    for photo in Photo.objects.filter(thumbnail="").order_by("received_at")[:AT_ONCE]:
+        try:
+            make_thumbnail(photo)
+            made += 1
+        except Exception:
+            log.exception("no thumbnail for photo %s", photo.pk)
+    return made
