@@ -1,5 +1,19 @@
 """Addresses of the command center."""
 
-from django.urls import URLPattern
+from django.contrib.auth.views import LogoutView
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from . import api, views
+
+urlpatterns = [
+    path("", views.live_map, name="live-map"),
+    path("login/", views.Login.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("healthz", views.health),
+    path("api/command/session", api.Session.as_view()),
+    path("api/command/grid/<str:level>", api.Grid.as_view()),
+    path("api/command/events", api.Events.as_view()),
+    path("api/command/events/<uuid:event_id>", api.EventDetail.as_view()),
+    path("api/command/events/<uuid:event_id>/<str:action>", api.EventAction.as_view()),
+    path("api/command/photos/<uuid:photo_id>", api.PhotoFile.as_view()),
+]

@@ -160,7 +160,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "config.problems.problem_response",
-    "DEFAULT_THROTTLE_RATES": {"login": "10/min", "user": "1200/min"},
+    "DEFAULT_THROTTLE_RATES": {"user": "1200/min"},
     "NUM_PROXIES": 1,
     "UNAUTHENTICATED_USER": None,
 }

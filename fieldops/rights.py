@@ -23,7 +23,13 @@ def current_posts(user: User | AnonymousUser) -> list[Post]:
     if not user.is_authenticated:
         return []
     if not hasattr(user, "_current_posts"):
-        user._current_posts = list(_held_now(user))
+        return reread_posts(user)
+    return user._current_posts
+
+
+def reread_posts(user: User) -> list[Post]:
+    """The same, read anew: for sockets, which outlive a change of posts."""
+    user._current_posts = list(_held_now(user)) if user.is_active else []
     return user._current_posts
 
 

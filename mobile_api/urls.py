@@ -1,5 +1,24 @@
 """Addresses of the field API, below /api/v1/."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from . import views
+
+urlpatterns = [
+    path("login", views.Login.as_view()),
+    path("logout", views.Logout.as_view()),
+    path("me", views.Me.as_view()),
+    path("event-classes", views.Catalogue.as_view()),
+    path("reports", views.Reports.as_view()),
+    path("reports/<uuid:report_id>", views.ReportDetail.as_view()),
+    path("work", views.Work.as_view()),
+    path("work/<uuid:order_id>/seen", views.Seen.as_view()),
+    path("work/<uuid:order_id>/take-on", views.TakeOn.as_view()),
+    path("work/<uuid:order_id>/handled", views.Handled.as_view()),
+    path("work/<uuid:order_id>/send-back", views.SendBack.as_view()),
+    path("events/<uuid:event_id>/confirm", views.Confirm.as_view()),
+    path("photos", views.Photos.as_view()),
+    path("ticket", views.Ticket.as_view()),
+    path("sync", views.Sync.as_view()),
+    path("ack", views.Ack.as_view()),
+]

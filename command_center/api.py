@@ -1,0 +1,255 @@
+"""What the command center's pages ask for and send; session and CSRF token, never the device token."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib.gis.db.models import Extent
+from django.core.cache import cache
+from django.http import FileResponse, HttpResponse
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from fieldops import desk, queries
+from fieldops.errors import NotFound, NotPermitted
+from fieldops.models import Department, Event, Photo, Post, User
+from fieldops.rights import current_posts, events_visible_to, may
+from fieldops.status import PHASE, TABLE, Role, Status, Step
+from gridmap.geojson import grid_geojson
+from gridmap.models import Cell, GridUnit, Level
+from realtime.models import Letter, LetterKind
+
+MOST_EVENTS = 2000
+
+
+class CommandView(APIView):
+    """Staff with a session; residents have their own app."""
+
+    authentication_classes = [SessionAuthentication]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse accounts without a staff post."""
+        super().initial(request, *args, **kwargs)
+        self.posts = [post for post in current_posts(request.user) if post.role != Role.RESIDENT]
+        if not self.posts:
+            raise NotPermitted
+
+
+class Session(CommandView):
+    """Who looks at the page, and the words it needs."""
+
+    def get(self, request: Request) -> Response:
+        """Names, labels and the district, in the viewer's language."""
+        district = self.posts[0].district
+        extent = GridUnit.objects.filter(district=district, level=Level.DISTRICT_COMMITTEE).aggregate(e=Extent("boundary"))
+        english = (get_language() or "").startswith("en")
+        return Response(
+            {
+                "user": {"name": str(request.user), "posts": [_post(post) for post in self.posts]},
+                "district": {
+                    "code": district.code,
+                    "name": district.name_en if english else district.name,
+                    "bbox": extent["e"],
+                    "notice": _("Street, community and cell boundaries are synthetic.")
+                    if GridUnit.objects.filter(district=district, synthetic=True).exists()
+                    else "",
+                },
+                "roles": {role.value: str(role.label) for role in Role},
+                "levels": [
+                    *({"level": level.value, "label": str(level.label)} for level in Level),
+                    {"level": 6, "label": str(Cell._meta.verbose_name)},
+                ],
+                "statuses": [
+                    {
+                        "code": status.value,
+                        "label": str(status.label),
+                        "phase": PHASE[status].value,
+                        "open": PHASE[status] not in ("closed", "declined"),
+                    }
+                    for status in Status
+                ],
+                "phases": [{"code": phase.value, "label": str(phase.label)} for phase in dict.fromkeys(PHASE.values())],
+                "reasons_required": [step.value for step, rule in TABLE.items() if rule.needs_reason],
+                "socket": "/ws/map",
+            }
+        )
+
+
+def _post(post: Post) -> dict[str, Any]:
+    return {
+        "role": post.role,
+        "label": post.get_role_display(),
+        "name": post.name,
+        "unit": post.unit.area_name,
+        "department": post.department.name if post.department else None,
+    }
+
+
+class Grid(CommandView):
+    """The boundaries of one level, as GeoJSON in WGS-84."""
+
+    def get(self, request: Request, level: str) -> HttpResponse:
+        """Levels 1 to 5, or `cells`; the same for every viewer of a district, with an ETag."""
+        if level not in {"1", "2", "3", "4", "5", "cells"}:
+            raise NotFound
+        district = self.posts[0].district_id
+        key = f"grid:{district}:{level}"
+        body = cache.get(key)
+        if body is None:
+            body = grid_geojson(district, level)
+            cache.set(key, body, timeout=300)
+        response = HttpResponse(body, content_type="application/geo+json")
+        response["ETag"] = f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
+        response["Cache-Control"] = "private, no-cache"
+        return response
+
+
+class Events(CommandView):
+    """The snapshot of the live map."""
+
+    def get(self, request: Request) -> Response:
+        """Open cases and those that ended within a day, newest first, at most 2,000."""
+        shown = queries.shown_on_map(events_visible_to(request.user))
+        phase = request.query_params.get("phase")
+        if phase:
+            shown = shown.filter(status__in=[status for status, its in PHASE.items() if its == phase])
+        found = queries.frames(shown.order_by("-received_at")[: MOST_EVENTS + 1])
+        return Response({"truncated": len(found) > MOST_EVENTS, "events": found[:MOST_EVENTS]})
+
+
+def _visible(request: Request, event_id: UUID) -> Event:
+    event = (
+        events_visible_to(request.user)
+        .select_related("event_class", "condition", "department", "district", "cell")
+        .filter(pk=event_id)
+        .first()
+    )
+    if event is None:
+        raise NotFound
+    return event
+
+
+class EventDetail(CommandView):
+    """One case in full."""
+
+    def get(self, request: Request, event_id: UUID) -> Response:
+        """Facts, timeline with proof of delivery, and what this viewer may do now."""
+        return Response(_detail(_visible(request, event_id), self.posts))
+
+
+def _detail(event: Event, posts: list[Post]) -> dict[str, Any]:
+    whole = queries.whole_case(event)
+    delivered = {
+        letter.payload.get("order"): letter
+        for letter in Letter.objects.filter(event=event, kind__in=[LetterKind.DISPATCH, LetterKind.REWORK])
+    }
+    for order in whole["work_orders"]:
+        letter = delivered.get(order["id"])
+        order["sent_at"] = letter.created_at.isoformat() if letter else None
+        order["received_at"] = letter.received_at.isoformat() if letter and letter.received_at else None
+    return {**whole, "actions": _actions(event, posts)}
+
+
+class ActionIn(serializers.Serializer):
+    """What a step may be given; each step takes its own part."""
+
+    version = serializers.IntegerField(required=False, min_value=1)
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=2000, default="")
+    condition = serializers.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
+    department = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=2**31 - 1)
+    post = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=2**31 - 1)
+
+
+_DO: dict[str, Callable[[UUID, User, dict[str, Any]], Event]] = {
+    "accept": lambda pk, by, a: desk.accept(pk, by=by, note=a["reason"], version=a.get("version")),
+    "decline": lambda pk, by, a: desk.decline(pk, by=by, reason=a["reason"], version=a.get("version")),
+    "file": lambda pk, by, a: desk.file(pk, by=by, condition_id=a.get("condition"), version=a.get("version")),
+    "do_not_file": lambda pk, by, a: desk.do_not_file(pk, by=by, reason=a["reason"], version=a.get("version")),
+    "assign": lambda pk, by, a: desk.assign(
+        pk, by=by, department_id=a.get("department"), reason=a["reason"], version=a.get("version")
+    ),
+    "dispatch": lambda pk, by, a: desk.dispatch(pk, by=by, post_id=a.get("post"), version=a.get("version")),
+    "close": lambda pk, by, a: desk.close(pk, by=by, note=a["reason"], version=a.get("version")),
+}
+
+
+class EventAction(CommandView):
+    """A step that a desk takes."""
+
+    def post(self, request: Request, event_id: UUID, action: str) -> Response:
+        """Take it, and answer the case anew."""
+        if action not in _DO:
+            raise NotFound
+        given = ActionIn(data=request.data)
+        given.is_valid(raise_exception=True)
+        _DO[action](event_id, request.user, given.validated_data)
+        return Response(_detail(_visible(request, event_id), self.posts))
+
+
+def _actions(event: Event, posts: list[Post]) -> list[dict[str, Any]]:
+    """What this viewer may do with the case now, with the fields each step takes."""
+    return [
+        {"name": step.value, "label": str(step.label), "fields": _fields(step, event)}
+        for step in Step
+        if step.value in _DO and may(posts, step, event)
+    ]
+
+
+def _fields(step: Step, event: Event) -> list[dict[str, Any]]:
+    reason = {"name": "reason", "label": _("Reason"), "required": TABLE[step].needs_reason}
+    if step == Step.FILE:
+        choices = [
+            {"value": condition.pk, "label": f"{condition.text}（{condition.limit_text}）"}
+            for condition in event.event_class.conditions.all()
+        ]
+        return [
+            {
+                "name": "condition",
+                "label": _("Filing condition"),
+                "required": event.condition_id is None,
+                "value": event.condition_id,
+                "choices": choices,
+            }
+        ]
+    if step == Step.ASSIGN:
+        departments = Department.objects.filter(district=event.district_id)
+        return [
+            {
+                "name": "department",
+                "label": _("Responsible department"),
+                "required": False,
+                "value": None,
+                "empty_label": _("by the rules"),
+                "choices": [{"value": d.pk, "label": d.name} for d in departments],
+            },
+            reason,
+        ]
+    if step == Step.DISPATCH:
+        choices = [{"value": post.pk, "label": post.name} for post in desk.posts_to_dispatch_to(event)]
+        value = choices[0]["value"] if choices else None
+        return [{"name": "post", "label": _("Post"), "required": True, "value": value, "choices": choices}]
+    return [reason]
+
+
+class PhotoFile(CommandView):
+    """A photo, for those who may see the case it belongs to."""
+
+    def get(self, request: Request, photo_id: UUID) -> FileResponse:
+        """The picture, or its thumbnail with `?size=thumbnail` once there is one."""
+        photo = Photo.objects.filter(pk=photo_id).first()
+        if photo is None or not queries.photo_visible_to(photo, request.user, events_visible_to(request.user)):
+            raise NotFound
+        small = request.query_params.get("size") == "thumbnail" and photo.thumbnail
+        file = photo.thumbnail if small else photo.file
+        response = FileResponse(file.open("rb"))
+        response["Cache-Control"] = "private, max-age=86400" if small else "private, no-cache"
+        response["X-Content-Type-Options"] = "nosniff"
+        return response
+
+

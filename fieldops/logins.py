@@ -1,0 +1,28 @@
+"""Guessing passwords is slowed: so many tries a minute for one account, and for one address."""
+
+import hashlib
+
+from django.core.cache import cache
+
+WINDOW_SECONDS = 60
+TRIES_PER_ACCOUNT = 10
+TRIES_PER_ADDRESS = 60  # a whole centre may sit behind one address
+
+
+def may_try(username: str, address: str) -> bool:
+    """Count a try to log in and say whether it is still within bounds."""
+    account = hashlib.sha256(username.lower().encode("utf-8", "replace")).hexdigest()
+    return all(
+        [
+            _count(f"login:account:{account}:{address}") <= TRIES_PER_ACCOUNT,
+            _count(f"login:address:{address}") <= TRIES_PER_ADDRESS,
+        ]
+    )
+
+
+def _count(key: str) -> int:
+    cache.add(key, 0, timeout=WINDOW_SECONDS)
+    try:
+        return cache.incr(key)
+    except ValueError:  # ran out between the two
+        return 1

@@ -1,0 +1,355 @@
+"""The HTTP API of field devices: thin views around the use cases."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import authenticate
+from django.contrib.auth.signals import user_logged_in
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from knox.models import AuthToken
+from rest_framework import exceptions, status
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.parsers import MultiPartParser
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.throttling import UserRateThrottle
+from rest_framework.views import APIView
+
+from fieldops import fieldwork, followup, logins, queries
+from fieldops.assignment import explain
+from fieldops.errors import NotFound, NotPermitted
+from fieldops.intake import Draft, Receipt, channel_for, receive
+from fieldops.lifecycle import Submission
+from fieldops.models import Event, EventClass, Report, Transition, User
+from fieldops.photos import store_photo
+from fieldops.rights import current_posts, events_visible_to
+from fieldops.status import Role, Status
+from realtime import mail, tickets
+
+from . import serializers as s
+
+Problem = {"default": s.ProblemOut}
+
+
+class FieldView(APIView):
+    """Someone with a token who holds at least one post."""
+
+    throttle_classes = [UserRateThrottle]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse accounts without a post."""
+        super().initial(request, *args, **kwargs)
+        if not current_posts(request.user):
+            raise NotPermitted
+
+
+def _read(kind: type[Any], request: Request) -> dict[str, Any]:
+    given = kind(data=request.data)
+    given.is_valid(raise_exception=True)
+    return dict(given.validated_data)
+
+
+def _address(request: Request) -> str:
+    return str(UserRateThrottle().get_ident(request))
+
+
+class Login(APIView):
+    """Change a password for a token."""
+
+    authentication_classes: list[type[BaseAuthentication]] = []
+    permission_classes = [AllowAny]
+
+    @extend_schema(request=s.LoginIn, responses={200: s.LoginOut, **Problem})
+    def post(self, request: Request) -> Response:
+        """Log in; the token goes into `Authorization: Token …`."""
+        given = _read(s.LoginIn, request)
+        if not logins.may_try(given["username"], _address(request)):
+            raise exceptions.Throttled
+        user = authenticate(request, username=given["username"], password=given["password"])
+        if user is None:
+            raise exceptions.AuthenticationFailed(_("User name or password is wrong."), code="login_failed")
+        assert isinstance(user, User)
+        instance, token = AuthToken.objects.create(user)
+        user_logged_in.send(sender=User, request=request, user=user)
+        return Response(
+            s.LoginOut({"token": token, "expires_at": instance.expiry, "user": _me(user)}).data
+        )
+
+
+class Logout(FieldView):
+    """Give a token back."""
+
+    @extend_schema(request=None, responses={204: None, **Problem})
+    def post(self, request: Request) -> Response:
+        """Forget the token this request came with."""
+        request.auth.delete()
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _me(user: User) -> dict[str, Any]:
+    return {"id": user.pk, "name": str(user), "posts": current_posts(user)}
+
+
+class Me(FieldView):
+    """Who one is."""
+
+    @extend_schema(responses={200: s.MeOut, **Problem})
+    def get(self, request: Request) -> Response:
+        """Name and posts; the id of a post is the id of its mailbox."""
+        return Response(s.MeOut(_me(request.user)).data)
+
+
+class Catalogue(FieldView):
+    """The event classes in force."""
+
+    @extend_schema(responses={200: s.CatalogueOut(many=True), **Problem})
+    def get(self, request: Request) -> Response:
+        """All classes with their filing conditions; answers with an ETag."""
+        edition = current_posts(request.user)[0].district.class_edition
+        classes = EventClass.objects.filter(edition=edition).prefetch_related("conditions")
+        rows = [
+            {
+                "key": c.key,
+                "kind": c.kind,
+                "major_name": c.major_name,
+                "name": c.name,
+                "conditions": list(c.conditions.all()),
+            }
+            for c in classes
+        ]
+        return Response(s.CatalogueOut(rows, many=True).data)
+
+
+class Reports(FieldView):
+    """The door for reports."""
+
+    @extend_schema(request=s.ReportIn, responses={201: s.ReportOut, 200: s.ReportOut, **Problem})
+    def post(self, request: Request) -> Response:
+        """File a report: 201 when stored now, 200 with the stored result when it had come before."""
+        given = _read(s.ReportIn, request)
+        post, channel = channel_for(current_posts(request.user), given.get("channel", ""))
+        contact = given.get("contact") or {}
+        receipt = receive(
+            Draft(
+                id=given["id"],
+                digest=s.digest_of(given),
+                reporter=request.user,
+                post=post,
+                channel=channel,
+                class_key=given["class"],
+                condition_id=given.get("condition"),
+                description=given["description"],
+                x=given["x"],
+                y=given["y"],
+                system=given["system"],
+                accuracy_m=given.get("accuracy_m"),
+                device_time=given.get("reported_at"),
+                external_number=given.get("external_number", ""),
+                contact_name=contact.get("name", ""),
+                contact_phone=contact.get("phone", ""),
+            )
+        )
+        made = status.HTTP_200_OK if receipt.replayed else status.HTTP_201_CREATED
+        return Response(s.ReportOut(_receipt(receipt)).data, status=made)
+
+
+def _case(event: Event) -> dict[str, Any]:
+    return {
+        "id": event.pk,
+        "number": event.number,
+        "status": event.status,
+        "status_label": str(Status(event.status).label),
+        "version": event.version,
+        "due_at": event.due_at,
+    }
+
+
+def _receipt(receipt: Receipt) -> dict[str, Any]:
+    event = receipt.event
+    return {
+        "id": receipt.report.pk,
+        "event": _case(event),
+        "cell": event.cell.code,
+        "levels": queries.levels_of(event.cell),
+        "department": event.department.name if event.department else None,
+        "why": explain(event.responsibility),
+        "received_at": receipt.report.received_at,
+    }
+
+
+class ReportDetail(FieldView):
+    """The reporter's own view of what became of a report."""
+
+    @extend_schema(responses={200: s.ReportOut, **Problem})
+    def get(self, request: Request, report_id: UUID) -> Response:
+        """One's own report."""
+        report = (
+            Report.objects.filter(pk=report_id, reporter=request.user)
+            .select_related("event__cell", "event__department", "event__event_class")
+            .first()
+        )
+        if report is None:
+            raise NotFound
+        return Response(s.ReportOut(_receipt(Receipt(report.event, report, replayed=True))).data)
+
+
+class Work(FieldView):
+    """What waits for one."""
+
+    @extend_schema(responses={200: s.WorkOut, **Problem})
+    def get(self, request: Request) -> Response:
+        """Open work orders of one's posts, and for street chiefs what to confirm on site."""
+        posts = current_posts(request.user)
+        chiefs = [post for post in posts if post.role == Role.STREET_CHIEF]
+        found = {
+            "as_of": timezone.now(),
+            "orders": queries.open_work([p for p in posts if p.role == Role.DEPARTMENT_HANDLER]),
+            "confirmations": queries.waiting_for_confirmation(events_visible_to(request.user)) if chiefs else [],
+        }
+        return Response(s.WorkOut(found).data)
+
+
+class Seen(FieldView):
+    """A work order was opened."""
+
+    @extend_schema(request=None, responses={200: s.SeenOut, **Problem})
+    def post(self, request: Request, order_id: UUID) -> Response:
+        """Only the first time counts."""
+        return Response(s.SeenOut(fieldwork.note_seen(order_id, by=request.user)).data)
+
+
+def _submission(request: Request, kind: type[s.StepIn], about: UUID, step: str) -> tuple[dict[str, Any], Submission]:
+    given = _read(kind, request)
+    digest = s.digest_of({**given, "about": about, "step": step})
+    return given, Submission(id=given["id"], digest=digest, device_time=given.get("at"))
+
+
+def _step(step: Transition) -> Response:
+    return Response(s.StepOut(step).data)
+
+
+class TakeOn(FieldView):
+    """接单."""
+
+    @extend_schema(request=s.StepIn, responses={200: s.StepOut, **Problem})
+    def post(self, request: Request, order_id: UUID) -> Response:
+        """Take a work order on."""
+        _given, submission = _submission(request, s.StepIn, order_id, "take_on")
+        return _step(fieldwork.take_on(order_id, by=request.user, submission=submission))
+
+
+class Handled(FieldView):
+    """处置完成."""
+
+    @extend_schema(request=s.StepIn, responses={200: s.StepOut, **Problem})
+    def post(self, request: Request, order_id: UUID) -> Response:
+        """Say that it is handled; at least one photo with this step's id as `submission` must have arrived."""
+        given, submission = _submission(request, s.StepIn, order_id, "handle")
+        return _step(fieldwork.handle(order_id, by=request.user, submission=submission, note=given["note"]))
+
+
+class SendBack(FieldView):
+    """回退."""
+
+    @extend_schema(request=s.SendBackIn, responses={200: s.StepOut, **Problem})
+    def post(self, request: Request, order_id: UUID) -> Response:
+        """Send a work order back as not one's responsibility, with the reason."""
+        given, submission = _submission(request, s.SendBackIn, order_id, "send_back")
+        return _step(fieldwork.send_back(order_id, by=request.user, submission=submission, reason=given["note"]))
+
+
+class Confirm(FieldView):
+    """现场确认."""
+
+    @extend_schema(request=s.ConfirmIn, responses={200: s.StepOut, **Problem})
+    def post(self, request: Request, event_id: UUID) -> Response:
+        """The street chief's word from the spot; not resolved sends it back for rework and wants a note."""
+        given, submission = _submission(request, s.ConfirmIn, event_id, "confirm")
+        fix = (
+            followup.Fix(x=given["x"], y=given["y"], system=given["system"], accuracy_m=given.get("accuracy_m"))
+            if "x" in given
+            else None
+        )
+        step = followup.confirm(
+            event_id,
+            by=request.user,
+            resolved=given["resolved"],
+            submission=submission,
+            note=given["note"],
+            fix=fix,
+        )
+        return _step(step)
+
+
+class Photos(FieldView):
+    """Photos come apart from the record they belong to."""
+
+    parser_classes = [MultiPartParser]
+
+    @extend_schema(request=s.PhotoIn, responses={201: s.PhotoOut, **Problem})
+    def post(self, request: Request) -> Response:
+        """Store a photo; JPEG, PNG or WebP up to 12 MB."""
+        given = _read(s.PhotoIn, request)
+        photo = store_photo(
+            given["id"],
+            by=request.user,
+            submission=given["submission"],
+            upload=given["file"],
+            sha256=given["sha256"],
+            device_time=given.get("taken_at"),
+        )
+        return Response(s.PhotoOut(photo).data, status=status.HTTP_201_CREATED)
+
+
+class Ticket(FieldView):
+    """A ticket for one socket."""
+
+    @extend_schema(request=None, responses={200: s.TicketOut, **Problem})
+    def post(self, request: Request) -> Response:
+        """Good once, for a few seconds, at /ws/field?ticket=…"""
+        ticket = tickets.issue_ticket(request.user)
+        return Response(s.TicketOut({"ticket": ticket, "expires_in": tickets.SECONDS}).data)
+
+
+def _own_mailbox(request: Request, mailbox: int) -> int:
+    posts = [post for post in current_posts(request.user) if post.pk == mailbox]
+    if not posts:
+        raise NotFound
+    mail.open_mailboxes(posts)
+    return mailbox
+
+
+class Sync(FieldView):
+    """For a phone that can hold no socket: the same letters over HTTP."""
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("mailbox", int, required=True),
+            OpenApiParameter("epoch", UUID),
+            OpenApiParameter("cursor", int),
+        ],
+        responses={200: s.SyncOut, **Problem},
+    )
+    def get(self, request: Request) -> Response:
+        """The letters after the cursor, at most a window of them."""
+        given = s.SyncIn(data=request.query_params)
+        given.is_valid(raise_exception=True)
+        data = given.validated_data
+        box = _own_mailbox(request, data["mailbox"])
+        found = mail.read_letters(box, epoch=data.get("epoch"), cursor=data["cursor"])
+        return Response(s.SyncOut(found).data)
+
+
+class Ack(FieldView):
+    """Stored durably on the device."""
+
+    @extend_schema(request=s.AckIn, responses={200: s.AckOut, **Problem})
+    def post(self, request: Request) -> Response:
+        """Acknowledge everything up to and with `seq`."""
+        given = _read(s.AckIn, request)
+        box = _own_mailbox(request, given["mailbox"])
+        acked = mail.acknowledge(box, device=given["device"], epoch=given["epoch"], seq=given["seq"])
+        return Response(s.AckOut({"mailbox": box, "acked_seq": acked}).data)
