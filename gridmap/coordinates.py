@@ -1,8 +1,8 @@
 """Coordinate systems a position may be declared in, and their way to WGS-84.
 
 Chinese web maps shift what they show. GCJ-02 (Amap, Tencent, WeChat) is off by hundreds of metres from
-WGS-84, BD-09 (Baidu) adds a shift of its own. Neither is officially published; the formulas here are the
-ones the open projects agree on (`eviltransform`, `coordtransform`), which reproduce the web maps to about a metre.
+WGS-84, BD-09 (Baidu) adds a shift of its own. Neither is officially published; the formulas and constants
+here are the ones open projects agree on (`eviltransform`, `coordtransform`).
 
 Every function takes longitude and latitude in degrees, as numbers or as arrays of one shape, and returns
 the same shape. Outside China, as the shift model bounds it, positions pass unchanged.

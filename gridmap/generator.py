@@ -30,7 +30,7 @@ PER_DEGREE = 10_000_000
 # How many party groups a community and a park, and how many cells a party group is cut into.
 PARTY_GROUPS, PARK_PARTY_GROUPS = (3, 4, 5), 14
 CELLS, CELLS_WEIGHTS = (3, 4, 5, 6, 7), (0.18, 0.30, 0.28, 0.15, 0.09)
-# Shares of the area a boundary repair may lose: parts that hang on the district by a single point.
+# Share of the area a boundary repair may lose: parts that hang on the district by a single point.
 NEGLIGIBLE = 0.0001
 
 
@@ -129,15 +129,15 @@ def load_boundary(path: Path) -> Polygon:
     Raises ValueError when the repair would lose more than that.
     """
     published = shape(json.loads(path.read_text(encoding="utf-8"))["geometry"])
-    parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(published)))
-    district = max(parts, key=shapely.area)
-    if not isinstance(district, Polygon) or district.area < published.area * (1 - NEGLIGIBLE):
+    repaired = shapely.make_valid(published)
+    district = max(shapely.get_parts(shapely.get_parts(repaired)), key=shapely.area)
+    if not isinstance(district, Polygon) or district.area < repaired.area * (1 - NEGLIGIBLE):
         raise ValueError(f"{path.name}: the outline is not one polygon, even repaired")
     return shapely.transform(district, lambda xy: np.column_stack(gcj02_to_wgs84(xy[:, 0], xy[:, 1])))
 
 
 def load_divisions(folder: Path) -> Divisions:
-    """Read a district's official divisions with their English names, and what its synthetic parts grow from."""
+    """Read a district's official divisions, their English names, and what its synthetic parts grow from."""
     names_en = {row["code"]: row["name_en"] for row in _rows(folder / "names_en.csv")}
     levels: dict[str, list[Division]] = {"district": [], "street": [], "community": []}
     for row in _rows(folder / "divisions.csv"):
@@ -173,6 +173,8 @@ def generate_district(boundary: Polygon, divisions: Divisions, *, seed: int) -> 
     The district's boundary gains vertices where cells meet it, and moves by no more than a centimetre.
 
     The same seed gives the same plan.
+
+    Raises ValueError when the outline or the street seeds do not allow one.
     """
     rng = np.random.default_rng(seed)
     plane = _Plane.around(boundary)
@@ -191,7 +193,7 @@ def reading_order(points: Array) -> npt.NDArray[np.intp]:
     A set of n points has about √n bands of equal number. Returns the indices of the points in order.
     """
     southward = np.lexsort((points[:, 0], -points[:, 1]))
-    bands = np.array_split(southward, round(len(points) ** 0.5))
+    bands = np.array_split(southward, max(1, round(len(points) ** 0.5)))
     return np.concatenate([band[np.lexsort((-points[band, 1], points[band, 0]))] for band in bands])
 
 
@@ -239,10 +241,12 @@ def _draw_streets(outline: Polygon, divisions: Divisions, plane: _Plane) -> list
     """Share the outline among the streets: each place belongs to the street with the nearest seed.
 
     Where the outline cuts off a part of a street, that part goes to the neighbour it borders most.
+
+    Raises ValueError when a street gets no area, or one with a hole.
     """
     owners = [street.code for street in divisions.streets for _ in divisions.street_seeds[street.code]]
     seeds = [plane.to_metres(np.array(divisions.street_seeds[street.code])) for street in divisions.streets]
-    tree = shapely.STRtree(shapely.points(np.concatenate(seeds)))
+    tree = shapely.STRtree([shapely.Point(seed) for seed in np.concatenate(seeds)])
     borders = shapely.voronoi_polygons(
         shapely.MultiPoint(tree.geometries), extend_to=outline, only_edges=True
     )
@@ -254,7 +258,9 @@ def _draw_streets(outline: Polygon, divisions: Divisions, plane: _Plane) -> list
     islands: list[Polygon] = []
     for street in divisions.streets:
         own = [face for face, seed in zip(faces, nearest, strict=True) if owners[seed] == street.code]
-        parts = sorted(shapely.get_parts(shapely.coverage_union_all(own)), key=shapely.area)
+        parts = sorted(_union(own).geoms, key=shapely.area)
+        if not parts:
+            raise ValueError(f"no place in the district is nearest to a seed of street {street.code}")
         mainland[street.code] = parts.pop()
         islands += parts
     while islands:
@@ -262,9 +268,12 @@ def _draw_streets(outline: Polygon, divisions: Divisions, plane: _Plane) -> list
         shared = {code: shapely.intersection(area, island).length for code, area in mainland.items()}
         neighbour = max(shared, key=lambda code: shared[code])
         if shared[neighbour]:
-            mainland[neighbour] = shapely.coverage_union_all([mainland[neighbour], island])
+            mainland[neighbour] = _union([mainland[neighbour], island]).geoms[0]
         else:
             islands.append(island)
+    for code, area in mainland.items():
+        if area.interiors:
+            raise ValueError(f"street {code} would enclose others: move the seeds")
     return list(mainland.items())
 
 
@@ -274,25 +283,22 @@ def _draw_cells(
     """Cut a street into its communities, party groups and cells."""
     communities = [each for each in divisions.communities if each.parent_code == street]
     areas = _carve(shapely.get_coordinates(area)[:-1], len(communities), rng, centre)
-    # Of a town's areas, its urban communities (codes 001–199) get those nearest the city, its villages the rest.
+    # A town's urban communities (codes 001–199) get the areas nearest the city, its villages the rest.
     areas.sort(key=lambda ring: float(np.hypot(*(ring.mean(axis=0) - centre))))
     urban = sum(each.code[-3:] < "200" for each in communities)
-    placed = [near[i] for near in (areas[:urban], areas[urban:]) for i in _reading_order_of(near)]
+    middles = np.array([ring.mean(axis=0) for ring in areas])
+    order = [*reading_order(middles[:urban]), *(urban + reading_order(middles[urban:]))]
     cells = []
-    for community, ring in zip(sorted(communities, key=lambda each: each.code), placed, strict=True):
+    for community, place in zip(sorted(communities, key=lambda each: each.code), order, strict=True):
         groups = PARK_PARTY_GROUPS if _is_virtual(community) else int(rng.choice(PARTY_GROUPS))
-        for group, party_area in enumerate(_carve(ring, groups, rng)):
+        for group, party_area in enumerate(_carve(areas[place], groups, rng)):
             for cell in _carve(party_area, int(rng.choice(CELLS, p=CELLS_WEIGHTS)), rng):
                 cells.append(_Draft(street, community.code, group, cell))
     return cells
 
 
-def _reading_order_of(rings: Sequence[Array]) -> npt.NDArray[np.intp]:
-    return reading_order(np.array([ring.mean(axis=0) for ring in rings])) if rings else np.array([], np.intp)
-
-
 def _carve(ring: Array, parts: int, rng: np.random.Generator, centre: Array | None = None) -> list[Array]:
-    """Cut a simple ring (metres) into `parts` simple rings of about one size, or, given a centre, growing from it."""
+    """Cut a simple ring (metres) into rings of about one size, or, given a centre, larger far from it."""
     if parts == 1:
         return [ring]
     first = parts // 2
@@ -307,7 +313,7 @@ def _cut(ring: Array, share: float, rng: np.random.Generator, centre: Array | No
     """
     corners = shapely.get_coordinates(shapely.oriented_envelope(shapely.Polygon(ring)))
     heading = np.arctan2(*(corners[1] - corners[0])[::-1])
-    candidates = []
+    candidates: list[tuple[float, int, tuple[Array, Array]]] = []
     for turn in (0, 0, np.pi / 2, np.pi / 2):
         angle = heading + turn + rng.normal(0, 0.07)
         across = np.array([np.cos(angle), np.sin(angle)])
@@ -329,10 +335,10 @@ def _cut(ring: Array, share: float, rng: np.random.Generator, centre: Array | No
 
 def _chords(ring: Array, height: Array, along: Array) -> Iterable[tuple[Array, Array]]:
     """Every way to part a ring along the line at height 0: one for each chord of the line inside the ring."""
-    following = np.roll(height, -1)
+    following = np.concatenate([height[1:], height[:1]])
     (edges,) = np.nonzero((height > 0) != (following > 0))
     fraction = (height[edges] / (height[edges] - following[edges]))[:, None]
-    points = ring[edges] + fraction * (np.roll(ring, -1, axis=0)[edges] - ring[edges])
+    points = ring[edges] + fraction * (ring[(edges + 1) % len(ring)] - ring[edges])
     order = np.argsort(points @ along, kind="stable")
     for pair in order.reshape(-1, 2):
         i, j = sorted(pair)
@@ -344,9 +350,9 @@ def _chords(ring: Array, height: Array, along: Array) -> Iterable[tuple[Array, A
 
 
 def _measure(ring: Array, centre: Array | None) -> tuple[float, float]:
-    """Weight of a ring — its area, counting less the farther from the centre — and how far it is from compact."""
-    ahead = np.roll(ring, -1, axis=0)
-    area = abs(float(np.sum(ring[:, 0] * ahead[:, 1] - ring[:, 1] * ahead[:, 0]))) / 2
+    """A ring's weight, which is its area, counting less far from the centre; and its lack of compactness."""
+    ahead = np.concatenate([ring[1:], ring[:1]])
+    area = abs(float(ring[:, 0] @ ahead[:, 1] - ring[:, 1] @ ahead[:, 0])) / 2
     perimeter = float(np.hypot(*(ahead - ring).T).sum())
     weight = area if centre is None else area / (1500 + float(np.hypot(*(ring.mean(axis=0) - centre))))
     return weight, perimeter**2 / (16 * area)
@@ -361,7 +367,9 @@ def _tile(rings: list[Array], plane: _Plane, centre: Array, rng: np.random.Gener
 
     # A corner of one cell may lie within an edge of its neighbour, which has to get it too.
     segments = shapely.linestrings(np.stack([points[starts], points[ends]], axis=1))
-    touched, touching = shapely.STRtree(shapely.points(points)).query(segments, "dwithin", 1.5)
+    touched, touching = shapely.STRtree([shapely.Point(point) for point in points]).query(
+        segments, "dwithin", 1.5
+    )
     within: dict[int, list[int]] = {}
     for segment, point in zip(touched.tolist(), touching.tolist(), strict=True):
         if point not in (starts[segment], ends[segment]):
@@ -383,7 +391,7 @@ def _tile(rings: list[Array], plane: _Plane, centre: Array, rng: np.random.Gener
             sides[edge] = sides.get(edge, 0) + 1
     fixed = {point for edge, count in sides.items() if count == 1 for point in edge}
     free = np.array([point for point in range(len(points)) if point not in fixed])
-    border = shapely.multilinestrings([points[list(edge)] for edge, count in sides.items() if count == 1])
+    border = shapely.MultiLineString([points[list(edge)] for edge, count in sides.items() if count == 1])
     points[free] = _sway(points[free], border, plane, centre, rng)
     bends = {
         edge: _bend(points[edge[0]], points[edge[1]], plane, rng)
@@ -406,7 +414,7 @@ def _tile(rings: list[Array], plane: _Plane, centre: Array, rng: np.random.Gener
 def _sway(
     points: Array, border: shapely.MultiLineString, plane: _Plane, centre: Array, rng: np.random.Generator
 ) -> Array:
-    """Shift points gently together, so that long lines across the land wind; neither at the border nor in the city."""
+    """Shift points gently together, so that long lines wind; but not at the border, nor in the city."""
     metres = plane.to_metres(points / PER_DEGREE)
     border = shapely.transform(border, lambda units: plane.to_metres(units / PER_DEGREE))
     from_border = shapely.distance(shapely.points(metres), border)
@@ -434,7 +442,7 @@ def _outline(cell: list[int], points: Array, bends: dict[tuple[int, int], Array]
 
 
 def _bend(start: Array, end: Array, plane: _Plane, rng: np.random.Generator) -> Array:
-    """Points between the ends of an edge that keep it from being straight: hardly in the city, more on the land."""
+    """Points between the ends of an edge that bend it: a short one, in the city, hardly."""
 
     def between(a: Array, b: Array) -> list[Array]:
         length = float(np.hypot(*(b - a)))
@@ -452,7 +460,7 @@ def _bend(start: Array, end: Array, plane: _Plane, rng: np.random.Generator) -> 
 def _assemble(
     drafts: list[_Draft], polygons: list[Polygon], divisions: Divisions, plane: _Plane
 ) -> DistrictPlan:
-    """Number party groups and cells in reading order, find each its regional group, gather cells into units."""
+    """Number party groups and cells in reading order, find their regional groups, gather cells into units."""
     tiles: dict[str, dict[int, list[Polygon]]] = {}
     streets: dict[str, list[Polygon]] = {}
     for draft, polygon in zip(drafts, polygons, strict=True):
@@ -460,7 +468,7 @@ def _assemble(
         streets.setdefault(draft.street, []).append(polygon)
     reaches = [
         shapely.transform(
-            shapely.coverage_union_all([tile for street in group.streets for tile in streets[street]]),
+            _union([tile for street in group.streets for tile in streets[street]]),
             plane.to_metres,
         )
         for group in divisions.regional_groups
@@ -469,7 +477,7 @@ def _assemble(
     cells: list[PlannedCell] = []
     for community in divisions.communities:
         party_groups = list(tiles[community.code].values())
-        areas = [shapely.coverage_union_all(group) for group in party_groups]
+        areas = [_union(group) for group in party_groups]
         placed = [
             (
                 tile,
@@ -489,14 +497,19 @@ def _assemble(
     return DistrictPlan(tuple(_gather(cells, divisions)), tuple(cells))
 
 
-def _centroids(polygons: Sequence[Polygon]) -> Array:
+def _union(tiles: Sequence[Polygon]) -> MultiPolygon:
+    """The union of polygons of one coverage, always a multipolygon."""
+    return MultiPolygon(shapely.get_parts(shapely.coverage_union_all(tiles)).tolist())
+
+
+def _centroids(polygons: Sequence[Polygon | MultiPolygon]) -> Array:
     return shapely.get_coordinates(shapely.centroid(polygons))
 
 
 def _answering(
-    area: Polygon, street: str, divisions: Divisions, reaches: list[MultiPolygon], plane: _Plane
+    area: MultiPolygon, street: str, divisions: Divisions, reaches: list[MultiPolygon], plane: _Plane
 ) -> str:
-    """Code of the regional group a party group belongs to: the first that has its street or reaches its centroid."""
+    """Code of a party group's regional group: the first that has its street or reaches its centroid."""
     middle = shapely.transform(area.centroid, plane.to_metres)
     for group, streets in zip(divisions.regional_groups, reaches, strict=True):
         if street in group.streets or shapely.dwithin(streets, middle, group.reach):
@@ -508,11 +521,9 @@ def _gather(cells: list[PlannedCell], divisions: Divisions) -> Iterable[PlannedU
     """Every unit with the union of its cells for a boundary, ordered by level and code."""
 
     def area_of(belongs: str, code: str) -> MultiPolygon:
-        own = [cell.boundary for cell in cells if getattr(cell, belongs) == code]
-        return MultiPolygon(shapely.get_parts(shapely.coverage_union_all(own)).tolist())
+        return _union([cell.boundary for cell in cells if getattr(cell, belongs) == code])
 
     district = divisions.district
-    everything = shapely.coverage_union_all([cell.boundary for cell in cells])
     yield PlannedUnit(
         Level.DISTRICT,
         district.code,
@@ -520,7 +531,7 @@ def _gather(cells: list[PlannedCell], divisions: Divisions) -> Iterable[PlannedU
         f"{district.name_en} Committee",
         district.name,
         None,
-        MultiPolygon(shapely.get_parts(everything).tolist()),
+        _union([cell.boundary for cell in cells]),
     )
     for group in sorted(divisions.regional_groups, key=lambda each: each.code):
         yield PlannedUnit(
