@@ -34,11 +34,8 @@ class Place:
 
     @property
     def media(self) -> Path:
+        """Where photos are kept."""
         return self.base / "media"
-
-    @property
-    def environment_file(self) -> Path:
-        return self.base / "environment"
 
 
 def database_account() -> pwd.struct_passwd | None:
@@ -90,10 +87,10 @@ def remove(base: Path) -> None:
 
 
 @contextlib.contextmanager
-def demo_place(*, reset: bool = False) -> Iterator[Place]:
+def demo_place(address: str, *, reset: bool = False) -> Iterator[Place]:
     """The demo's lasting place, for one supervisor at a time; `reset` empties it first.
 
-    Raises InUse when a demo runs.
+    Raises InUse when a demo runs, saying where.
     """
     VAR.mkdir(exist_ok=True)
     with open(VAR / "demo.lock", "a+") as lock:
@@ -101,11 +98,11 @@ def demo_place(*, reset: bool = False) -> Iterator[Place]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise InUse(lock.read().strip() or "it is just starting") from None
+            raise InUse(f"The demo of this checkout is running already: {lock.read()}") from None
         lock.truncate(0)
         if reset:
             remove(VAR / "demo")
-        lock.write(f"process {os.getpid()}")
+        lock.write(f"{address} (process {os.getpid()})")
         lock.flush()
         (VAR / "demo").mkdir(mode=0o711, exist_ok=True)
         try:
@@ -122,7 +119,7 @@ def scratch_place(kind: str) -> Iterator[Place]:
     with contextlib.ExitStack() as held:
         with _locked(scratch / ".lock"):
             for left in scratch.glob("*/"):
-                with contextlib.suppress(BlockingIOError, FileNotFoundError), _locked(left / ".lock", wait=False):
+                with contextlib.suppress(BlockingIOError), _locked(left / ".lock", wait=False):
                     remove(left)
             base = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=scratch))
             base.chmod(0o711)  # the database account has to pass through
@@ -161,7 +158,10 @@ def is_free(port: int) -> bool:
 def secret_key() -> str:
     """This checkout's signing key: random, made once, readable by its owner only."""
     path = VAR / "secret_key"
-    with contextlib.suppress(FileExistsError):
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(48))
+    with contextlib.suppress(FileExistsError), open(path, "x", opener=_for_owner_only) as file:
+        file.write(secrets.token_urlsafe(48))
     return path.read_text()
+
+
+def _for_owner_only(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

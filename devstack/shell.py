@@ -19,6 +19,7 @@ async def run(command: Sequence[str], *, kind: str) -> int:
 
 
 def main() -> int:
+    """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="devstack.shell", description=__doc__)
     parser.add_argument("--log", default="shell", help="directory under var/log for the stores' logs")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND...")

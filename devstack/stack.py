@@ -1,19 +1,25 @@
-"""The environment every Django process of a run is given."""
+"""The processes of a whole run: stores, web servers, worker, and the one address in front."""
 
-from .places import ROOT, VAR, Place, secret_key
+import asyncio
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from .places import BIN, ROOT, VAR, Place, private_directory, secret_key
 from .stores import clean_environment, start_stores
-from .supervisor import Supervisor
-
-__all__ = ["django_environment"]
+from .supervisor import Service, Supervisor, accepts_at
 
 
 async def django_environment(supervisor: Supervisor, place: Place, *, durable: bool) -> dict[str, str]:
     """Start the stores and return the variables `config.settings` reads."""
     place.media.mkdir(mode=0o700, exist_ok=True)
+    ours = clean_environment()
     return {
-        **clean_environment(),
+        **ours,
         **await start_stores(supervisor, place, durable=durable),
-        "PATH": f"{VAR / 'venv' / 'bin'}:{clean_environment().get('PATH', '/usr/bin:/bin')}",
+        "PATH": f"{BIN}:{ours.get('PATH', '/usr/bin:/bin')}",
         "PYTHONPATH": str(ROOT),
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DJANGO_SECRET_KEY": secret_key(),
@@ -22,3 +28,71 @@ async def django_environment(supervisor: Supervisor, place: Place, *, durable: b
         "MEDIA_ROOT": str(place.media),
         "STATIC_ROOT": str(VAR / "static"),
     }
+
+
+async def start_servers(supervisor: Supervisor, place: Place, env: Mapping[str, str], *, port: int) -> None:
+    """Start what answers http://127.0.0.1:port/ and wait until all of it does."""
+    sockets = private_directory(place.base / "sockets")
+    pages, live = sockets / "pages.sock", sockets / "live.sock"
+    for left in (pages, live):
+        left.unlink(missing_ok=True)
+
+    async def answers() -> bool:
+        return await asyncio.to_thread(_answers, f"http://127.0.0.1:{port}/login/")
+
+    pages_server = [
+        *(BIN / "granian", "config.wsgi:application", "--interface", "wsgi", "--no-ws", "--http", "1"),
+        *("--uds", pages, "--uds-permissions", "600", "--workers", "2", "--blocking-threads", "4"),
+        *("--workers-kill-timeout", "3s", "--log-level", "warning"),
+    ]
+    live_server = [
+        *(BIN / "uvicorn", "config.asgi:application", "--uds", live, "--lifespan", "off"),
+        *("--forwarded-allow-ips", "*", "--timeout-graceful-shutdown", "2", "--no-access-log"),
+    ]
+    worker = [
+        *(BIN / "celery", "--app", "config.celery:app", "worker", "--beat", "--concurrency", "1"),
+        *("--schedule", place.base / "beat-schedule", "--loglevel", "INFO"),
+        *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+    ]
+    front = [
+        BIN / "caddy",
+        "run",
+        "--adapter",
+        "caddyfile",
+        "--config",
+        Path(__file__).with_name("Caddyfile"),
+    ]
+    front_env = {
+        **env,
+        "CADDY_PORT": str(port),
+        "CADDY_STORAGE": str(place.base / "caddy"),
+        "PAGES_WSGI": str(pages),
+        "SOCKETS_ASGI": str(live),
+        "HOME": str(place.base),  # it makes directories there
+    }
+    await asyncio.gather(
+        supervisor.start(Service("pages", pages_server, env, cwd=ROOT, ready=lambda: accepts_at(pages))),
+        supervisor.start(Service("live", live_server, env, cwd=ROOT, ready=lambda: accepts_at(live))),
+        supervisor.start(Service("worker", worker, env, cwd=ROOT)),
+        supervisor.start(Service("front", front, front_env, cwd=ROOT, ready=answers)),
+    )
+
+
+async def start_simulator(supervisor: Supervisor, env: Mapping[str, str], *, port: int) -> None:
+    """Start the residents and field workers who use the public interfaces at that port."""
+    argv = [sys.executable, "-m", "devstack.simulator", "--base-url", f"http://127.0.0.1:{port}"]
+    await supervisor.start(Service("simulator", argv, env=env, cwd=ROOT))
+
+
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def _answers(url: str) -> bool:
+    try:
+        with _direct.open(url, timeout=5) as response:
+            return response.status == 200
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code < 500  # an error page of the project's own is an answer; 502 is Caddy still alone
+    except OSError:
+        return False

