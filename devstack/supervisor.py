@@ -23,7 +23,7 @@ class Service:
     """
 
     name: str
-    argv: Sequence[str | Path]
+    argv: Sequence[object]
     env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     ready: Callable[[], Awaitable[bool]] | None = None
     stop_with: signal.Signals = signal.SIGTERM
