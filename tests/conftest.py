@@ -1,0 +1,171 @@
+"""Real PostGIS, real Redis, the whole demo district. Actors are named by role; `outsider` must be refused."""
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import uuid_utils.compat as uuid
+from django.core.cache import cache
+from django.db import connection, connections
+
+from fieldops.demo import load_demo
+from fieldops.intake import Draft, Receipt, receive
+from fieldops.models import Channel, Event, EventClass, FilingCondition, Post, User
+from fieldops.rights import current_posts
+from gridmap.models import Cell
+
+CASE_TABLES = "fieldops_event, fieldops_report, fieldops_transition, fieldops_workorder, fieldops_photo, realtime_mailbox"
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """The demo district is loaded once and stays; tests add cases and take them back."""
+    with django_db_blocker.unblock():
+        load_demo(allow=True)
+
+
+@pytest.fixture(autouse=True)
+def _clean_cache() -> Iterator[None]:
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """For what needs real commits (threads, sockets): cases are wiped afterwards, the district stays."""
+    with django_db_blocker.unblock():
+        try:
+            yield
+        finally:
+            connections.close_all()
+            with connection.cursor() as cursor:
+                cursor.execute(f"TRUNCATE {CASE_TABLES} CASCADE")
+            connections.close_all()
+
+
+# --- actors -----------------------------------------------------------------------------------------
+
+
+def _person(username: str) -> User:
+    return User.objects.get(username=username)
+
+
+@pytest.fixture
+def intake_operator(db: None) -> User:
+    return _person("intake1")
+
+
+@pytest.fixture
+def dispatcher(db: None) -> User:
+    return _person("dispatch1")
+
+
+@pytest.fixture
+def leader(db: None) -> User:
+    return _person("leader")
+
+
+@pytest.fixture
+def grid_worker(db: None) -> User:
+    return _person("worker001")
+
+
+@pytest.fixture
+def resident(db: None) -> User:
+    return _person("resident1")
+
+
+@pytest.fixture
+def other_resident(db: None) -> User:
+    return _person("resident2")
+
+
+@pytest.fixture
+def outsider(db: None) -> User:
+    """Can log in, holds no post."""
+    return User.objects.create_user("outsider", password="outside-of-everything-9")
+
+
+def holder_of(post: Post) -> User:
+    return post.holders.order_by("username").first()
+
+
+def chief_of(event: Event) -> User:
+    return holder_of(Post.objects.get(role="street_chief", unit=event.cell.street))
+
+
+def handler_of(event: Event) -> User:
+    return holder_of(event.work_orders.get(finished_at__isnull=True).post)
+
+
+# --- places and reports --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cell(db: None) -> Cell:
+    """A cell in the middle of the district's codes."""
+    return Cell.objects.order_by("code")[700]
+
+
+@pytest.fixture
+def event_class(db: None) -> EventClass:
+    return EventClass.objects.get(kind="event", major="01", minor="03")
+
+
+@pytest.fixture
+def condition(event_class: EventClass) -> FilingCondition:
+    return event_class.conditions.first()
+
+
+def inside(cell: Cell) -> tuple[float, float]:
+    """A point well inside the cell, longitude and latitude."""
+    return cell.boundary.point_on_surface.coords
+
+
+def draft_of(reporter: User, cell: Cell, event_class: EventClass, **changes: Any) -> Draft:
+    x, y = inside(cell)
+    post = current_posts(reporter)[0]
+    channel = Channel.RESIDENT_APP if post.role == "resident" else Channel.FIELD_APP
+    facts: dict[str, Any] = {
+        "id": uuid.uuid7(),
+        "digest": "d" * 64,
+        "reporter": reporter,
+        "post": post,
+        "channel": channel,
+        "class_key": event_class.key,
+        "description": "垃圾满溢",
+        "x": x,
+        "y": y,
+        "system": "WGS84",
+    }
+    return Draft(**{**facts, **changes})
+
+
+@pytest.fixture
+def file_report(cell: Cell, event_class: EventClass) -> Callable[..., Receipt]:
+    """File a report as someone: at the desk for a resident, straight through for a worker with a condition."""
+
+    def file(reporter: User, *, at: Cell = cell, **changes: Any) -> Receipt:
+        return receive(draft_of(reporter, at, event_class, **changes))
+
+    return file
+
+
+@pytest.fixture
+def located(file_report: Callable[..., Receipt], resident: User) -> Event:
+    """A resident's report, waiting at the intake desk."""
+    return file_report(resident).event
+
+
+@pytest.fixture
+def dispatched(file_report: Callable[..., Receipt], grid_worker: User, condition: FilingCondition) -> Event:
+    """A grid worker's report that went straight through to the field."""
+    event = file_report(grid_worker, condition_id=condition.pk).event
+    assert event.status == "dispatched"
+    return event
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    return random.Random(150204)

@@ -1,0 +1,41 @@
+"""Conventions turned into checks on the sources."""
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ["config", "gridmap", "fieldops", "realtime", "mobile_api", "command_center", "devstack"]
+SOURCES = [path for room in ROOMS for path in (ROOT / room).rglob("*.py") if "migrations" not in path.parts]
+
+
+def test_only_lifecycle_writes_status_and_version() -> None:
+    offenders = []
+    for path in SOURCES:
+        if path.name == "lifecycle.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            if isinstance(node, ast.AugAssign | ast.AnnAssign):
+                targets = [node.target]
+            for target in targets:
+                if isinstance(target, ast.Attribute) and target.attr in {"status", "version"}:
+                    # Responses and errors carry a `status` of their own.
+                    if isinstance(target.value, ast.Name) and target.value.id == "self":
+                        continue
+                    offenders.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "update":
+                if {"status", "version"} & {keyword.arg for keyword in node.keywords}:
+                    offenders.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert offenders == []
+
+
+def test_nothing_listens_to_post_save() -> None:
+    assert [str(path) for path in SOURCES if re.search(r"\bpost_save\b", path.read_text())] == []
+
+
+def test_migrations_import_no_code_of_the_project() -> None:
+    pattern = re.compile(r"^\s*(from|import) (gridmap|fieldops|realtime|mobile_api|command_center)\b", re.M)
+    migrations = [path for room in ROOMS for path in (ROOT / room).rglob("migrations/*.py")]
+    assert migrations
+    assert [str(path) for path in migrations if pattern.search(path.read_text())] == []
