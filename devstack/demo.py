@@ -105,7 +105,7 @@ def main() -> int:
             run_demo(port=arguments.port, reset=arguments.reset, simulator=arguments.simulator)
         )
     except (InUse, Missing, ServiceFailed) as problem:
-        console.print(str(problem), style="red", markup=False)
+        console.print(str(problem), style="red", markup=False, soft_wrap=True)
     except NotPrepared:
         pass
     return 1

@@ -70,11 +70,11 @@ async def start_servers(supervisor: Supervisor, place: Place, env: Mapping[str, 
         "SOCKETS_ASGI": str(live),
         "HOME": str(place.base),  # it makes directories there
     }
-    await asyncio.gather(
-        supervisor.start(Service("pages", pages_server, env, cwd=ROOT, ready=lambda: accepts_at(pages))),
-        supervisor.start(Service("live", live_server, env, cwd=ROOT, ready=lambda: accepts_at(live))),
-        supervisor.start(Service("worker", worker, env, cwd=ROOT)),
-        supervisor.start(Service("front", front, front_env, cwd=ROOT, ready=answers)),
+    await supervisor.start(
+        Service("pages", pages_server, env, cwd=ROOT, ready=lambda: accepts_at(pages)),
+        Service("live", live_server, env, cwd=ROOT, ready=lambda: accepts_at(live)),
+        Service("worker", worker, env, cwd=ROOT),
+        Service("front", front, front_env, cwd=ROOT, ready=answers),
     )
 
 

