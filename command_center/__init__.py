@@ -1,0 +1,1 @@
+"""SEE: the operators' pages and their API."""

@@ -36,6 +36,9 @@ class CommandView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Refuse accounts without a staff post."""
         super().initial(request, *args, **kwargs)
+        if not isinstance(request.user, User):
+            raise NotPermitted
+        self.person = request.user
         self.posts = [post for post in current_posts(request.user) if post.role != Role.RESIDENT]
         if not self.posts:
             raise NotPermitted
@@ -47,11 +50,13 @@ class Session(CommandView):
     def get(self, request: Request) -> Response:
         """Names, labels and the district, in the viewer's language."""
         district = self.posts[0].district
-        extent = GridUnit.objects.filter(district=district, level=Level.DISTRICT_COMMITTEE).aggregate(e=Extent("boundary"))
+        extent = GridUnit.objects.filter(district=district, level=Level.DISTRICT_COMMITTEE).aggregate(
+            e=Extent("boundary")
+        )
         english = (get_language() or "").startswith("en")
         return Response(
             {
-                "user": {"name": str(request.user), "posts": [_post(post) for post in self.posts]},
+                "user": {"name": str(self.person), "posts": [_post(post) for post in self.posts]},
                 "district": {
                     "code": district.code,
                     "name": district.name_en if english else district.name,
@@ -74,7 +79,10 @@ class Session(CommandView):
                     }
                     for status in Status
                 ],
-                "phases": [{"code": phase.value, "label": str(phase.label)} for phase in dict.fromkeys(PHASE.values())],
+                "phases": [
+                    {"code": phase.value, "label": str(phase.label)}
+                    for phase in dict.fromkeys(PHASE.values())
+                ],
                 "reasons_required": [step.value for step, rule in TABLE.items() if rule.needs_reason],
                 "socket": "/ws/map",
             }
@@ -115,7 +123,7 @@ class Events(CommandView):
 
     def get(self, request: Request) -> Response:
         """Open cases and those that ended within a day, newest first, at most 2,000."""
-        shown = queries.shown_on_map(events_visible_to(request.user))
+        shown = queries.shown_on_map(events_visible_to(self.person))
         phase = request.query_params.get("phase")
         if phase:
             shown = shown.filter(status__in=[status for status, its in PHASE.items() if its == phase])
@@ -123,9 +131,9 @@ class Events(CommandView):
         return Response({"truncated": len(found) > MOST_EVENTS, "events": found[:MOST_EVENTS]})
 
 
-def _visible(request: Request, event_id: UUID) -> Event:
+def _visible(person: User, event_id: UUID) -> Event:
     event = (
-        events_visible_to(request.user)
+        events_visible_to(person)
         .select_related("event_class", "condition", "department", "district", "cell")
         .filter(pk=event_id)
         .first()
@@ -140,7 +148,7 @@ class EventDetail(CommandView):
 
     def get(self, request: Request, event_id: UUID) -> Response:
         """Facts, timeline with proof of delivery, and what this viewer may do now."""
-        return Response(_detail(_visible(request, event_id), self.posts))
+        return Response(_detail(_visible(self.person, event_id), self.posts))
 
 
 def _detail(event: Event, posts: list[Post]) -> dict[str, Any]:
@@ -170,7 +178,9 @@ _DO: dict[str, Callable[[UUID, User, dict[str, Any]], Event]] = {
     "accept": lambda pk, by, a: desk.accept(pk, by=by, note=a["reason"], version=a.get("version")),
     "decline": lambda pk, by, a: desk.decline(pk, by=by, reason=a["reason"], version=a.get("version")),
     "file": lambda pk, by, a: desk.file(pk, by=by, condition_id=a.get("condition"), version=a.get("version")),
-    "do_not_file": lambda pk, by, a: desk.do_not_file(pk, by=by, reason=a["reason"], version=a.get("version")),
+    "do_not_file": lambda pk, by, a: desk.do_not_file(
+        pk, by=by, reason=a["reason"], version=a.get("version")
+    ),
     "assign": lambda pk, by, a: desk.assign(
         pk, by=by, department_id=a.get("department"), reason=a["reason"], version=a.get("version")
     ),
@@ -188,8 +198,8 @@ class EventAction(CommandView):
             raise NotFound
         given = ActionIn(data=request.data)
         given.is_valid(raise_exception=True)
-        _DO[action](event_id, request.user, given.validated_data)
-        return Response(_detail(_visible(request, event_id), self.posts))
+        _DO[action](event_id, self.person, given.validated_data)
+        return Response(_detail(_visible(self.person, event_id), self.posts))
 
 
 def _actions(event: Event, posts: list[Post]) -> list[dict[str, Any]]:
@@ -243,7 +253,7 @@ class PhotoFile(CommandView):
     def get(self, request: Request, photo_id: UUID) -> FileResponse:
         """The picture, or its thumbnail with `?size=thumbnail` once there is one."""
         photo = Photo.objects.filter(pk=photo_id).first()
-        if photo is None or not queries.photo_visible_to(photo, request.user, events_visible_to(request.user)):
+        if photo is None or not queries.photo_visible_to(photo, self.person, events_visible_to(self.person)):
             raise NotFound
         small = request.query_params.get("size") == "thumbnail" and photo.thumbnail
         file = photo.thumbnail if small else photo.file
@@ -251,5 +261,3 @@ class PhotoFile(CommandView):
         response["Cache-Control"] = "private, max-age=86400" if small else "private, no-cache"
         response["X-Content-Type-Options"] = "nosniff"
         return response
-
-

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import environ
+from django.core.management.utils import get_random_secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -12,7 +13,8 @@ env = environ.Env()
 # --- what an installation decides -------------------------------------------------------------
 DEBUG = env.bool("DJANGO_DEBUG", default=False)
 DEMO = env.bool("DJANGO_DEMO", default=False)
-SECRET_KEY = env.str("DJANGO_SECRET_KEY", default="insecure-only-for-checks")
+# Without one, every process makes its own: nothing is guessable, and nobody stays logged in.
+SECRET_KEY = env.str("DJANGO_SECRET_KEY", default=None) or get_random_secret_key()
 ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
 CSRF_TRUSTED_ORIGINS = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", default=[])
 HTTPS = env.bool("DJANGO_HTTPS", default=False)

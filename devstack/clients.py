@@ -31,7 +31,9 @@ class Refused(Exception):
         except ValueError:
             self.problem = {"title": response.text[:200]}
         where = f"{response.request.method} {response.request.url.path}"
-        super().__init__(f"{where} → {self.status} {self.problem.get('code', '')} {self.problem.get('title', '')}")
+        super().__init__(
+            f"{where} → {self.status} {self.problem.get('code', '')} {self.problem.get('title', '')}"
+        )
 
 
 def _answer(response: httpx.Response) -> Any:
@@ -61,7 +63,9 @@ class Phone:
     cursors: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     async def __aenter__(self) -> "Phone":
-        self.http = httpx.AsyncClient(base_url=self.base_url, timeout=20, headers={"Accept-Language": "zh-hans"})
+        self.http = httpx.AsyncClient(
+            base_url=self.base_url, timeout=20, headers={"Accept-Language": "zh-hans"}
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -85,7 +89,11 @@ class Phone:
     async def take_photo(self, submission: str, text: str) -> Any:
         """Send a photo for a record with this key."""
         content = photo_of(text)
-        form = {"id": str(uuid.uuid7()), "submission": submission, "sha256": hashlib.sha256(content).hexdigest()}
+        form = {
+            "id": str(uuid.uuid7()),
+            "submission": submission,
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
         files = {"file": ("photo.jpg", content, "image/jpeg")}
         return _answer(await self.http.post("/api/v1/photos", data=form, files=files))
 
@@ -163,7 +171,9 @@ class Operator:
     async def act(self, event: str, action: str, **fields: Any) -> Any:
         """Take a step; answers the case anew."""
         headers = {"X-CSRFToken": self.http.cookies["csrftoken"], "Referer": self.base_url}
-        return _answer(await self.http.post(f"/api/command/events/{event}/{action}", json=fields, headers=headers))
+        return _answer(
+            await self.http.post(f"/api/command/events/{event}/{action}", json=fields, headers=headers)
+        )
 
 
 def new_id() -> str:

@@ -60,17 +60,24 @@ async def watching_the_map(operator: Operator) -> AsyncIterator[dict[str, dict[s
 
 async def next_letter(phone: Phone, kind: str, event: str) -> dict[str, Any]:
     """The letter of this kind about this case; it is acknowledged once it has been dealt with."""
-    stream = phone.letters()
-    async with asyncio.timeout(15):
-        async for letter in stream:
-            if letter["kind"] == kind and letter["event"] == event:
-                with contextlib.suppress(StopAsyncIteration, TimeoutError):
-                    # Resuming the stream is what acknowledges the letter.
-                    async with asyncio.timeout(0.4):
-                        await anext(stream)
-                await stream.aclose()
-                return letter
-    raise TimeoutError(f"no letter {kind}")
+    found: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+
+    async def read() -> None:
+        async for letter in phone.letters():
+            if letter["kind"] == kind and letter["event"] == event and not found.done():
+                found.set_result(letter)
+
+    # The reader goes on after the letter was found: it is the return to the stream that acknowledges it.
+    reader = asyncio.create_task(read())
+    try:
+        async with asyncio.timeout(15):
+            letter = await found
+            await asyncio.sleep(0.3)
+            return letter
+    except TimeoutError:
+        raise TimeoutError(f"no letter “{kind}” reached {phone.username} within 15 s") from None
+    finally:
+        reader.cancel()
 
 
 async def run(base_url: str) -> None:
@@ -101,7 +108,10 @@ async def run(base_url: str) -> None:
         filed = await resident.post("reports", **report)
         event = filed["event"]["id"]
         say("report 上报", f"{filed['event']['number']}  {DESCRIPTION}", filed["received_at"])
-        say("locate 定位", f"cell {filed['cell']}: " + " › ".join(level["name"] for level in filed["levels"][:5]))
+        say(
+            "locate 定位",
+            f"cell {filed['cell']}: " + " › ".join(level["name"] for level in filed["levels"][:5]),
+        )
         again = await resident.post("reports", **report)
         assert again["event"]["id"] == event, "the same submission made another case"
         await until(_shown(live, event, "located"), seconds=10, what="the case on the live map")
@@ -110,7 +120,10 @@ async def run(base_url: str) -> None:
         await intake.act(event, "accept")
         condition = event_class["conditions"][0]
         case = await intake.act(event, "file", condition=condition["id"])
-        say("file 立案", f"{event_class['key']} {event_class['name']}: {condition['text']}（{condition['limit_text']}）")
+        say(
+            "file 立案",
+            f"{event_class['key']} {event_class['name']}: {condition['text']}（{condition['limit_text']}）",
+        )
         say("assign 分派", f"{case['responsibility']['department']} — {case['responsibility']['why']}")
 
         case = await dispatcher.get(f"events/{event}")
@@ -138,8 +151,14 @@ async def run(base_url: str) -> None:
         chief = await _chief_of(stack, base_url, people, filed["levels"][2]["name"], session)
         await next_letter(chief, "confirm", event)
         spot = {"x": report["x"], "y": report["y"], "system": "WGS84", "accuracy_m": 8}
-        step = await chief.post(f"events/{event}/confirm", id=new_id(), resolved=True, note="现场干净。", **spot)
-        say("confirm 确认", f"{chief.me['name']}, {chief.me['posts'][0]['name']}, on site", step["recorded_at"])
+        step = await chief.post(
+            f"events/{event}/confirm", id=new_id(), resolved=True, note="现场干净。", **spot
+        )
+        say(
+            "confirm 确认",
+            f"{chief.me['name']}, {chief.me['posts'][0]['name']}, on site",
+            step["recorded_at"],
+        )
 
         closed = await resident.get(f"reports/{report['id']}")
         assert closed["event"]["status"] == "closed", f"the case ended {closed['event']['status']}"
@@ -169,7 +188,11 @@ def _received(operator: Operator, event: str) -> Any:
 
 
 async def _chief_of(
-    stack: contextlib.AsyncExitStack, base_url: str, people: dict[int, str], street: str, session: dict[str, Any]
+    stack: contextlib.AsyncExitStack,
+    base_url: str,
+    people: dict[int, str],
+    street: str,
+    session: dict[str, Any],
 ) -> Phone:
     """The street chief of the case's street."""
     for username in sorted({name for name in people.values() if name.startswith("chief")}):

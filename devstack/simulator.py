@@ -26,7 +26,12 @@ WORDS = [
     "雪后结冰路段旁，存在安全隐患。",
     "沿街商户反映多次。",
 ]
-NAMES = [("王秀兰", "13900001111"), ("李强", "13700002222"), ("其其格", "15000003333"), ("巴特尔", "15100004444")]
+NAMES = [
+    ("王秀兰", "13900001111"),
+    ("李强", "13700002222"),
+    ("其其格", "15000003333"),
+    ("巴特尔", "15100004444"),
+]
 
 
 class District:
@@ -41,7 +46,10 @@ class District:
         """Live until cancelled."""
         people = demo_people()
         names = sorted(set(people.values()))
-        reporters = self.chance.sample([n for n in names if n.startswith("worker")], 6) + ["resident1", "resident2"]
+        reporters = self.chance.sample([n for n in names if n.startswith("worker")], 6) + [
+            "resident1",
+            "resident2",
+        ]
         handlers = [n for n in names if n.startswith("dept_")]
         chiefs = [n for n in names if n.startswith("chief")]
         async with asyncio.TaskGroup() as group:
@@ -123,14 +131,18 @@ class District:
                     with contextlib.suppress(Refused):
                         if "accept" in actions:
                             if self.chance.random() < 0.06:
-                                await operator.act(frame["id"], "decline", reason="不属于城市管理受理范围，已告知诉求人。")
+                                await operator.act(
+                                    frame["id"], "decline", reason="不属于城市管理受理范围，已告知诉求人。"
+                                )
                                 continue
                             case = await operator.act(frame["id"], "accept", version=case["version"])
                             actions = {action["name"]: action for action in case["actions"]}
                         if "file" in actions:
                             [field] = actions["file"]["fields"]
                             condition = field["value"] or self.chance.choice(field["choices"])["value"]
-                            await operator.act(frame["id"], "file", condition=condition, version=case["version"])
+                            await operator.act(
+                                frame["id"], "file", condition=condition, version=case["version"]
+                            )
                 await self._pause(3, 6)
 
     async def _dispatch_desk(self, username: str) -> None:
@@ -198,7 +210,9 @@ class District:
     async def _tell(self) -> None:
         while True:
             await asyncio.sleep(30)
-            console.print("[dim]simulator: " + ", ".join(f"{k} {v}" for k, v in self.counts.items()) + "[/dim]")
+            console.print(
+                "[dim]simulator: " + ", ".join(f"{k} {v}" for k, v in self.counts.items()) + "[/dim]"
+            )
 
 
 def main() -> int:
@@ -209,7 +223,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=150204)
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(District(arguments.base_url.rstrip("/"), every=arguments.every, seed=arguments.seed).run())
+        asyncio.run(
+            District(arguments.base_url.rstrip("/"), every=arguments.every, seed=arguments.seed).run()
+        )
     return 0
 
 

@@ -1,0 +1,1 @@
+"""WHAT: from a report to a closed case."""

@@ -48,9 +48,9 @@ def find_responsible(event_class: EventClass, cell: Cell) -> Assignment | None:
 
 def handlers(department: Department | OuterRef, units: Sequence[int]) -> QuerySet[Post]:
     """The posts of a department that handle cases in a cell with these organisations, closest first."""
-    return Post.objects.filter(
-        role=Role.DEPARTMENT_HANDLER, department=department, unit__in=units
-    ).order_by("-unit__level", "pk")
+    return Post.objects.filter(role=Role.DEPARTMENT_HANDLER, department=department, unit__in=units).order_by(
+        "-unit__level", "pk"
+    )
 
 
 def _specificity(rule: ResponsibilityRule) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """The clock of a case: when it turns yellow and when it is due, from its filing condition and the calendar."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -18,8 +18,8 @@ def calendar_for(event: Event) -> Calendar:
     return _calendar(event, days)
 
 
-def start_clock(event: Event, *, at: datetime, days: Iterable[dict[str, Any]] | None = None) -> None:
-    """Set `warn_at`, `due_at` of a case with a filing condition, counting from `at` (in memory only).
+def start_clock(event: Event, *, at: datetime, days: Iterable[Mapping[str, Any]] | None = None) -> datetime:
+    """Set `warn_at`, `due_at` of a case with a filing condition, counting from `at` (in memory only); returns `due_at`.
 
     `days` are calendar rows already read; without them they are read here.
     """
@@ -32,9 +32,10 @@ def start_clock(event: Event, *, at: datetime, days: Iterable[dict[str, Any]] | 
     event.warn_at = due_at(
         at, condition.limit_amount * YELLOW_FROM, condition.limit_unit, condition.urgent, calendar
     ).at
+    return due.at
 
 
-def _calendar(event: Event, days: Iterable[dict[str, Any]]) -> Calendar:
+def _calendar(event: Event, days: Iterable[Mapping[str, Any]]) -> Calendar:
     exceptions = [(_as_date(row["day"]), row["working"]) for row in days]
     return calendar_of(event.district, exceptions)
 

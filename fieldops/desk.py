@@ -1,13 +1,12 @@
 """What the desks decide: accept or decline, file or not, who is responsible, to whom it goes, and closing."""
 
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
 from .assignment import find_responsible, handlers
 from .clock import start_clock
-from .errors import NoHandler, NoResponsibleDepartment, UnknownCondition, Unprocessable
+from .errors import NoHandler, NoResponsibleDepartment, ReasonMissing, UnknownCondition, Unprocessable
 from .lifecycle import SYSTEM, Actor, lock_event, now, record, take_step
 from .models import Department, Event, Post, User, WorkOrder
 from .rights import acting_post, events_visible_to
@@ -59,7 +58,12 @@ def file(event_id: UUID, *, by: User, condition_id: int | None = None, version: 
 
 @transaction.atomic
 def assign(
-    event_id: UUID, *, by: User, department_id: int | None = None, reason: str = "", version: int | None = None
+    event_id: UUID,
+    *,
+    by: User,
+    department_id: int | None = None,
+    reason: str = "",
+    version: int | None = None,
 ) -> Event:
     """Name the responsible department: the rules' answer, or another one by hand with a reason."""
     event = lock_event(events_visible_to(by), event_id, version=version)
@@ -73,8 +77,6 @@ def assign(
         event.department = _department(event, department_id)
         event.responsibility = {"by_hand": reason}
     if department_id is not None and not reason.strip():
-        from .errors import ReasonMissing
-
         raise ReasonMissing(step=Step.ASSIGN.value)
     step = take_step(
         event, Step.ASSIGN, actor=actor, at=now(), reason=reason, data={"why": event.responsibility}
@@ -98,8 +100,8 @@ def dispatch(event_id: UUID, *, by: User, post_id: int | None = None, version: i
     if post is None:
         raise NoHandler
     at = now()
-    start_clock(event, at=at)
-    order = WorkOrder(event=event, department=event.department, post=post, dispatched_at=at, due_at=event.due_at)
+    due = start_clock(event, at=at)
+    order = WorkOrder(event=event, department=event.department, post=post, dispatched_at=at, due_at=due)
     step = take_step(event, Step.DISPATCH, actor=actor, at=at, work_order=order, data={"post": post.pk})
     order.save(force_insert=True)
     record(event, [step], changed=["due_at", "warn_at", "due_provisional"])
@@ -129,8 +131,3 @@ def _department(event: Event, department_id: int) -> Department:
 def posts_to_dispatch_to(event: Event) -> list[Post]:
     """The posts a dispatcher may choose from, closest first."""
     return list(handlers(event.department, event.cell.unit_ids)) if event.department else []
-
-
-__all__: list[Any] = [
-    "accept", "assign", "close", "decline", "dispatch", "do_not_file", "file", "posts_to_dispatch_to",
-]  # fmt: skip

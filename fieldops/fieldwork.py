@@ -29,7 +29,12 @@ def take_on(order_id: UUID, *, by: User, submission: Submission) -> Transition:
         return done
     at = now()
     step = take_step(
-        event, Step.TAKE_ON, actor=_actor(by, Step.TAKE_ON, event), at=at, work_order=order, submission=submission
+        event,
+        Step.TAKE_ON,
+        actor=_actor(by, Step.TAKE_ON, event),
+        at=at,
+        work_order=order,
+        submission=submission,
     )
     order.taken_on_at = at
     order.seen_at = order.seen_at or at
@@ -46,7 +51,13 @@ def handle(order_id: UUID, *, by: User, submission: Submission, note: str = "") 
         return done
     at = now()
     step = take_step(
-        event, Step.HANDLE, actor=_actor(by, Step.HANDLE, event), at=at, work_order=order, reason=note, submission=submission
+        event,
+        Step.HANDLE,
+        actor=_actor(by, Step.HANDLE, event),
+        at=at,
+        work_order=order,
+        reason=note,
+        submission=submission,
     )
     if not Photo.objects.filter(submission=submission.id, uploaded_by=by).exists():
         raise PhotoMissing(submission=str(submission.id))

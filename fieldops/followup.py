@@ -33,7 +33,13 @@ class Fix:
 
 @transaction.atomic
 def confirm(
-    event_id: UUID, *, by: User, resolved: bool, submission: Submission, note: str = "", fix: Fix | None = None
+    event_id: UUID,
+    *,
+    by: User,
+    resolved: bool,
+    submission: Submission,
+    note: str = "",
+    fix: Fix | None = None,
 ) -> Transition:
     """The street chief's word from the spot: resolved, so it is confirmed; or not, so the same post goes again.
 
@@ -66,9 +72,9 @@ def confirm(
     elif order is not None:
         # Rework is a new order with a full limit: what the first one took stays in its own row.
         _finish(order, at)
-        start_clock(event, at=at)
+        due = start_clock(event, at=at)
         step.work_order = WorkOrder.objects.create(
-            event=event, department=order.department, post=order.post, dispatched_at=at, due_at=event.due_at
+            event=event, department=order.department, post=order.post, dispatched_at=at, due_at=due
         )
         changed = ["due_at", "warn_at", "due_provisional"]
     record(event, steps, changed=changed)
@@ -90,7 +96,13 @@ def _where(event: Event, fix: Fix | None) -> dict[str, Any]:
         raise UnknownCoordinates(system=fix.system) from None
     lon, lat = to_wgs84(fix.x, fix.y, system)
     away = metres_between(event.point, Point(float(lon), float(lat)))
-    facts = {"x": fix.x, "y": fix.y, "system": fix.system, "accuracy_m": fix.accuracy_m, "metres_away": round(away)}
+    facts = {
+        "x": fix.x,
+        "y": fix.y,
+        "system": fix.system,
+        "accuracy_m": fix.accuracy_m,
+        "metres_away": round(away),
+    }
     if away - (fix.accuracy_m or 0) > NEAR_ENOUGH_METRES:
         facts["flags"] = ["far_from_the_case"]
     return facts

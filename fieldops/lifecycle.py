@@ -112,7 +112,9 @@ def take_step(
 
 
 def _device_time(submission: Submission | None) -> dict[str, str]:
-    return {"device_time": submission.device_time.isoformat()} if submission and submission.device_time else {}
+    return (
+        {"device_time": submission.device_time.isoformat()} if submission and submission.device_time else {}
+    )
 
 
 def record(event: Event, transitions: Sequence[Transition], *, changed: Sequence[str] = ()) -> None:

@@ -30,8 +30,9 @@ class User(AbstractUser):
     """A person who logs in. What they may do follows from the posts they hold, not from the account."""
 
     display_name = models.CharField(_("name"), max_length=40, blank=True)
+    _current_posts: "list[Post]"
 
-    class Meta(AbstractUser.Meta):
+    class Meta:
         verbose_name = _("person")
         verbose_name_plural = _("people")
 
@@ -42,7 +43,9 @@ class User(AbstractUser):
 class Department(models.Model):
     """A body that handles cases: a bureau, a service centre, an owner of components, a street office."""
 
-    district = models.ForeignKey(District, models.PROTECT, verbose_name=_("district"), related_name="departments")
+    district = models.ForeignKey(
+        District, models.PROTECT, verbose_name=_("district"), related_name="departments"
+    )
     code = models.CharField(_("code"), max_length=20)
     name = models.CharField(_("name"), max_length=80)
     name_en = models.CharField(_("English name"), max_length=120, blank=True)
@@ -52,7 +55,9 @@ class Department(models.Model):
         verbose_name_plural = _("departments")
         ordering = ["code"]
         constraints = [
-            models.UniqueConstraint(fields=["district", "code"], name="a_department_code_is_unique_in_its_district"),
+            models.UniqueConstraint(
+                fields=["district", "code"], name="a_department_code_is_unique_in_its_district"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -80,7 +85,9 @@ class Post(models.Model):
         ordering = ["name"]
         indexes = [models.Index(fields=["unit", "role", "department"], name="post_by_area")]
         constraints = [
-            models.UniqueConstraint(fields=["district", "name"], name="a_post_name_is_unique_in_its_district"),
+            models.UniqueConstraint(
+                fields=["district", "name"], name="a_post_name_is_unique_in_its_district"
+            ),
             models.CheckConstraint(
                 condition=Q(role=Role.DEPARTMENT_HANDLER, department__isnull=False)
                 | (~Q(role=Role.DEPARTMENT_HANDLER) & Q(department__isnull=True)),
@@ -107,7 +114,8 @@ class Holding(models.Model):
         verbose_name_plural = _("holdings of posts")
         constraints = [
             models.CheckConstraint(
-                condition=Q(until__isnull=True) | Q(until__gt=models.F("since")), name="a_holding_ends_after_it_began"
+                condition=Q(until__isnull=True) | Q(until__gt=models.F("since")),
+                name="a_holding_ends_after_it_began",
             ),
             ExclusionConstraint(
                 name="a_person_holds_a_post_once_at_a_time",
@@ -153,7 +161,8 @@ class EventClass(models.Model):
                 fields=["edition", "kind", "major", "minor"], name="a_class_code_is_unique_in_its_edition"
             ),
             models.CheckConstraint(
-                condition=Q(major__regex=r"^\d{2}$", minor__regex=r"^\d{2}$"), name="class_codes_have_two_digits"
+                condition=Q(major__regex=r"^\d{2}$", minor__regex=r"^\d{2}$"),
+                name="class_codes_have_two_digits",
             ),
         ]
 
@@ -191,9 +200,14 @@ class FilingCondition(models.Model):
     limit_text = models.CharField(_("limit as published"), max_length=40)
     limit_amount = models.PositiveSmallIntegerField(_("limit"), validators=[MinValueValidator(1)])
     limit_unit = models.CharField(_("unit of the limit"), max_length=6, choices=LimitUnit)
-    urgent = models.BooleanField(_("urgent"), help_text=_("the clock runs continuously, not in working time only"))
+    urgent = models.BooleanField(
+        _("urgent"), help_text=_("the clock runs continuously, not in working time only")
+    )
     limit_action = models.CharField(
-        _("what the limit asks for"), max_length=20, blank=True, help_text=_("empty: solve; 制止: stop the act")
+        _("what the limit asks for"),
+        max_length=20,
+        blank=True,
+        help_text=_("empty: solve; 制止: stop the act"),
     )
 
     class Meta:
@@ -201,7 +215,9 @@ class FilingCondition(models.Model):
         verbose_name_plural = _("filing conditions")
         ordering = ["event_class", "number"]
         constraints = [
-            models.UniqueConstraint(fields=["event_class", "number"], name="a_condition_number_is_unique_in_its_class"),
+            models.UniqueConstraint(
+                fields=["event_class", "number"], name="a_condition_number_is_unique_in_its_class"
+            ),
             models.CheckConstraint(condition=Q(limit_amount__gt=0), name="a_limit_is_positive"),
         ]
 
@@ -224,7 +240,9 @@ class ResponsibilityRule(models.Model):
     unit = models.ForeignKey(
         GridUnit, models.CASCADE, verbose_name=_("area"), null=True, blank=True, related_name="rules"
     )
-    department = models.ForeignKey(Department, models.PROTECT, verbose_name=_("department"), related_name="rules")
+    department = models.ForeignKey(
+        Department, models.PROTECT, verbose_name=_("department"), related_name="rules"
+    )
     source = models.CharField(_("source"), max_length=200, blank=True)
 
     class Meta:
@@ -232,7 +250,9 @@ class ResponsibilityRule(models.Model):
         verbose_name_plural = _("responsibility rules")
         ordering = ["number"]
         constraints = [
-            models.UniqueConstraint(fields=["district", "number"], name="a_rule_number_is_unique_in_its_district"),
+            models.UniqueConstraint(
+                fields=["district", "number"], name="a_rule_number_is_unique_in_its_district"
+            ),
             models.UniqueConstraint(
                 fields=["district", "kind", "major", "minor", "unit"],
                 name="a_scope_has_one_responsible_department",
@@ -262,7 +282,9 @@ class IntakePolicy(models.Model):
     Straight through needs a stated filing condition and a responsible department; else a desk decides.
     """
 
-    district = models.ForeignKey(District, models.CASCADE, verbose_name=_("district"), related_name="intake_policies")
+    district = models.ForeignKey(
+        District, models.CASCADE, verbose_name=_("district"), related_name="intake_policies"
+    )
     channel = models.CharField(_("channel"), max_length=20, choices=Channel)
     straight_through = models.BooleanField(_("straight through"), default=False)
 
@@ -270,7 +292,9 @@ class IntakePolicy(models.Model):
         verbose_name = _("intake policy")
         verbose_name_plural = _("intake policies")
         constraints = [
-            models.UniqueConstraint(fields=["district", "channel"], name="a_channel_has_one_policy_in_a_district"),
+            models.UniqueConstraint(
+                fields=["district", "channel"], name="a_channel_has_one_policy_in_a_district"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -292,7 +316,9 @@ class Event(models.Model):
     number = models.CharField(_("case number"), max_length=20, db_default="", editable=False)
     status = models.CharField(_("status"), max_length=12, choices=Status, editable=False)
     version = models.PositiveIntegerField(_("version"), editable=False)
-    event_class = models.ForeignKey(EventClass, models.PROTECT, verbose_name=_("event class"), related_name="events")
+    event_class = models.ForeignKey(
+        EventClass, models.PROTECT, verbose_name=_("event class"), related_name="events"
+    )
     condition = models.ForeignKey(
         FilingCondition,
         models.PROTECT,
@@ -330,7 +356,9 @@ class Event(models.Model):
             models.Index(fields=["department", "status"], name="event_by_department"),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["district", "number"], name="a_case_number_is_unique_in_its_district"),
+            models.UniqueConstraint(
+                fields=["district", "number"], name="a_case_number_is_unique_in_its_district"
+            ),
             models.CheckConstraint(condition=Q(status__in=Status.values), name="an_event_has_a_known_status"),
             models.CheckConstraint(
                 condition=Q(

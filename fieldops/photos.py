@@ -21,7 +21,13 @@ _FORMATS = ("JPEG", "PNG", "WEBP")
 
 
 def store_photo(
-    photo_id: UUID, *, by: User, submission: UUID, upload: UploadedFile, sha256: str, device_time: datetime | None = None
+    photo_id: UUID,
+    *,
+    by: User,
+    submission: UUID,
+    upload: UploadedFile,
+    sha256: str,
+    device_time: datetime | None = None,
 ) -> Photo:
     """Keep a photo for the record `submission`; the same id with the same content is the same photo.
 

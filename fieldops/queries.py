@@ -25,7 +25,9 @@ def shown_on_map(events: QuerySet[Event]) -> QuerySet[Event]:
 def frames(events: QuerySet[Event], *, now: datetime | None = None) -> list[dict[str, Any]]:
     """The cases as the live map and its lists show them; one statement."""
     now = now or timezone.now()
-    handler = WorkOrder.objects.filter(event=OuterRef("pk"), finished_at__isnull=True).values("post__name")[:1]
+    handler = WorkOrder.objects.filter(event=OuterRef("pk"), finished_at__isnull=True).values("post__name")[
+        :1
+    ]
     found = (
         events.select_related("event_class", "department", "cell__street", "cell__community")
         .defer("cell__boundary", "cell__street__boundary", "cell__community__boundary")
@@ -69,7 +71,11 @@ def levels_of(cell: Cell) -> list[dict[str, Any]]:
 
 def whole_case(event: Event) -> dict[str, Any]:
     """Everything about one case that its viewers share; reporters masked."""
-    cell = Cell.objects.select_related(*CHAIN).defer(*(f"{unit}__boundary" for unit in CHAIN)).get(pk=event.cell_id)
+    cell = (
+        Cell.objects.select_related(*CHAIN)
+        .defer(*(f"{unit}__boundary" for unit in CHAIN))
+        .get(pk=event.cell_id)
+    )
     transitions = list(event.transitions.select_related("by", "post").order_by("version"))
     orders = list(event.work_orders.select_related("department", "post"))
     reports = list(event.reports.select_related("contact", "reporter", "post"))
@@ -78,7 +84,11 @@ def whole_case(event: Event) -> dict[str, Any]:
     return {
         **frame,
         "description": event.description,
-        "condition": {"text": condition.text, "closing": condition.closing, "limit_text": condition.limit_text}
+        "condition": {
+            "text": condition.text,
+            "closing": condition.closing,
+            "limit_text": condition.limit_text,
+        }
         if condition
         else None,
         "levels": levels_of(cell),
@@ -146,7 +156,9 @@ def _who_reported(report: Any) -> str:
 
 
 def _nearby(transitions: list[Transition]) -> list[str]:
-    return [number for step in transitions if step.kind == Step.LOCATE for number in step.data.get("near", [])]
+    return [
+        number for step in transitions if step.kind == Step.LOCATE for number in step.data.get("near", [])
+    ]
 
 
 def photos_of(reports: Iterable[Any], transitions: Iterable[Transition]) -> list[dict[str, Any]]:
@@ -172,7 +184,9 @@ def open_work(posts: Iterable[Post]) -> list[dict[str, Any]]:
     orders = (
         WorkOrder.objects.filter(post__in=list(posts), finished_at__isnull=True)
         .exclude(event__status=Status.HANDLED)
-        .select_related("event__event_class", "event__condition", "event__cell__community", "department", "post")
+        .select_related(
+            "event__event_class", "event__condition", "event__cell__community", "department", "post"
+        )
         .defer("event__cell__boundary", "event__cell__community__boundary")
         .order_by("due_at")
     )
@@ -228,6 +242,3 @@ def photo_visible_to(photo: Photo, user: User, events: QuerySet[Event]) -> bool:
         Q(reports__pk=photo.submission, reports__reporter=photo.uploaded_by_id)
         | Q(transitions__pk=photo.submission, transitions__by=photo.uploaded_by_id)
     ).exists()
-
-
-__all__ = ["case_for_the_field", "frames", "levels_of", "open_work", "photo_visible_to", "photos_of", "shown_on_map", "waiting_for_confirmation", "whole_case"]  # fmt: skip

@@ -1,0 +1,1 @@
+"""WHERE: the five-level organisation, its geography, cells, and coordinate systems."""

@@ -30,10 +30,16 @@ class District(models.Model):
     name_en = models.CharField(_("English name"), max_length=80)
     time_zone = models.CharField(_("time zone"), max_length=40, default="Asia/Shanghai")
     cell_code_pattern = models.CharField(
-        _("cell code pattern"), max_length=80, default=r"^\d{15}$", help_text="6+3+3+3 digits here; other cities differ"
+        _("cell code pattern"),
+        max_length=80,
+        default=r"^\d{15}$",
+        help_text="6+3+3+3 digits here; other cities differ",
     )
     work_starts_ends = models.CharField(
-        _("working hours"), max_length=80, default="08:00-12:00,14:00-18:00", help_text="local time, comma separated"
+        _("working hours"),
+        max_length=80,
+        default="08:00-12:00,14:00-18:00",
+        help_text="local time, comma separated",
     )
     class_edition = models.CharField(_("edition of the event classes in force"), max_length=40, blank=True)
     closes_on_confirmation = models.BooleanField(_("a confirmed case closes at once"), default=True)
@@ -43,7 +49,9 @@ class District(models.Model):
         verbose_name = _("district")
         verbose_name_plural = _("districts")
         constraints = [
-            models.CheckConstraint(condition=Q(code__regex=r"^\d{6}$"), name="a_district_code_has_six_digits"),
+            models.CheckConstraint(
+                condition=Q(code__regex=r"^\d{6}$"), name="a_district_code_has_six_digits"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -64,7 +72,12 @@ class GridUnit(models.Model):
     area_name = models.CharField(_("name of the area"), max_length=80)
     name_en = models.CharField(_("English name"), max_length=120, blank=True)
     parent = models.ForeignKey(
-        "self", models.PROTECT, verbose_name=_("organisation above"), null=True, blank=True, related_name="children"
+        "self",
+        models.PROTECT,
+        verbose_name=_("organisation above"),
+        null=True,
+        blank=True,
+        related_name="children",
     )
     parent_level = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
     boundary = models.MultiPolygonField(_("boundary"), srid=WGS84)
@@ -76,7 +89,9 @@ class GridUnit(models.Model):
         verbose_name_plural = _("grid organisations")
         ordering = ["level", "code"]
         constraints = [
-            models.UniqueConstraint(fields=["district", "code"], name="a_unit_code_is_unique_in_its_district"),
+            models.UniqueConstraint(
+                fields=["district", "code"], name="a_unit_code_is_unique_in_its_district"
+            ),
             models.CheckConstraint(
                 condition=Q(level=Level.DISTRICT_COMMITTEE, parent__isnull=True, parent_level__isnull=True)
                 | Q(level=Level.REGIONAL_GROUP, parent__isnull=False, parent_level=Level.DISTRICT_COMMITTEE)
@@ -106,10 +121,14 @@ class Cell(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid7, editable=False)
     district = models.ForeignKey(District, models.PROTECT, verbose_name=_("district"), related_name="cells")
     code = models.CharField(_("code"), max_length=20)
-    party_group = models.ForeignKey(GridUnit, models.PROTECT, verbose_name=_("grid party group"), related_name="+")
+    party_group = models.ForeignKey(
+        GridUnit, models.PROTECT, verbose_name=_("grid party group"), related_name="+"
+    )
     community = models.ForeignKey(GridUnit, models.PROTECT, verbose_name=_("community"), related_name="+")
     street = models.ForeignKey(GridUnit, models.PROTECT, verbose_name=_("street"), related_name="+")
-    regional_group = models.ForeignKey(GridUnit, models.PROTECT, verbose_name=_("regional group"), related_name="+")
+    regional_group = models.ForeignKey(
+        GridUnit, models.PROTECT, verbose_name=_("regional group"), related_name="+"
+    )
     # With the composite foreign keys of the first migration, this alone proves the group's level.
     regional_group_level = models.GeneratedField(
         expression=models.Value(Level.REGIONAL_GROUP.value),
@@ -117,7 +136,9 @@ class Cell(models.Model):
         db_persist=True,
         editable=False,
     )
-    committee = models.ForeignKey(GridUnit, models.PROTECT, verbose_name=_("district committee"), related_name="+")
+    committee = models.ForeignKey(
+        GridUnit, models.PROTECT, verbose_name=_("district committee"), related_name="+"
+    )
     boundary = models.PolygonField(_("boundary"), srid=WGS84)
     synthetic = models.BooleanField(_("generated, not surveyed"), default=False)
 
@@ -126,7 +147,9 @@ class Cell(models.Model):
         verbose_name_plural = _("unit grid cells")
         ordering = ["code"]
         constraints = [
-            models.UniqueConstraint(fields=["district", "code"], name="a_cell_code_is_unique_in_its_district"),
+            models.UniqueConstraint(
+                fields=["district", "code"], name="a_cell_code_is_unique_in_its_district"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -140,13 +163,21 @@ class Cell(models.Model):
     @property
     def unit_ids(self) -> list[int]:
         """Their ids, district committee first."""
-        return [self.committee_id, self.regional_group_id, self.street_id, self.community_id, self.party_group_id]
+        return [
+            self.committee_id,
+            self.regional_group_id,
+            self.street_id,
+            self.community_id,
+            self.party_group_id,
+        ]
 
 
 class CalendarDay(models.Model):
     """A day on which work differs from the week's rule: a public holiday, or a make-up working day (调休)."""
 
-    district = models.ForeignKey(District, models.CASCADE, verbose_name=_("district"), related_name="calendar_days")
+    district = models.ForeignKey(
+        District, models.CASCADE, verbose_name=_("district"), related_name="calendar_days"
+    )
     day = models.DateField(_("day"))
     working = models.BooleanField(_("is a working day"))
     name = models.CharField(_("name"), max_length=40, blank=True)
@@ -155,7 +186,9 @@ class CalendarDay(models.Model):
         verbose_name = _("calendar day")
         verbose_name_plural = _("calendar days")
         ordering = ["day"]
-        constraints = [models.UniqueConstraint(fields=["district", "day"], name="a_day_is_ruled_once_in_a_district")]
+        constraints = [
+            models.UniqueConstraint(fields=["district", "day"], name="a_day_is_ruled_once_in_a_district")
+        ]
 
     def __str__(self) -> str:
         return f"{self.day} {self.name}"

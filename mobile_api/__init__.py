@@ -1,0 +1,1 @@
+"""ASK: the HTTP API of field devices."""

@@ -89,7 +89,10 @@ class ReportIn(PositionMixin):
     description = TextField(max_length=2000)
     reported_at = serializers.DateTimeField(required=False, allow_null=True, help_text="The device's clock.")
     channel = serializers.ChoiceField(
-        Channel.choices, required=False, allow_blank=True, help_text="Only where a post serves several channels."
+        Channel.choices,
+        required=False,
+        allow_blank=True,
+        help_text="Only where a post serves several channels.",
     )
     external_number = TextField(max_length=60, required=False, allow_blank=True)
     contact = ContactIn(required=False, allow_null=True)
@@ -122,7 +125,9 @@ class ConfirmIn(StepIn):
         """A position is whole, with its system, or absent."""
         given = [name for name in ("x", "y", "system") if name in attrs]
         if given and len(given) < 3:
-            raise serializers.ValidationError(_("A position needs x, y and system."), code="position_incomplete")
+            raise serializers.ValidationError(
+                _("A position needs x, y and system."), code="position_incomplete"
+            )
         return attrs
 
 
@@ -161,7 +166,7 @@ class PostOut(serializers.Serializer):
 
     id = serializers.IntegerField()
     role = serializers.CharField()
-    label = serializers.CharField(source="get_role_display")
+    label = serializers.CharField(source="get_role_display")  # type: ignore[assignment]
     name = serializers.CharField()
     unit = serializers.CharField(source="unit.area_name")
     department = serializers.CharField(source="department.name", default=None)
@@ -188,7 +193,7 @@ class LevelOut(serializers.Serializer):
     """One level above a place."""
 
     level = serializers.IntegerField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     name = serializers.CharField()
     code = serializers.CharField()
 
@@ -358,7 +363,7 @@ class ProblemOut(serializers.Serializer):
 
 def digest_of(data: dict[str, Any]) -> str:
     """SHA-256 over the validated content in a canonical form: spelling and order of the JSON do not matter."""
-    canonical = json.dumps(data, cls=DjangoJSONEncoder, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    canonical = json.dumps(
+        data, cls=DjangoJSONEncoder, sort_keys=True, ensure_ascii=False, separators=(",", ":")
+    )
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-

@@ -42,8 +42,9 @@ class FieldView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Refuse accounts without a post."""
         super().initial(request, *args, **kwargs)
-        if not current_posts(request.user):
+        if not isinstance(request.user, User) or not current_posts(request.user):
             raise NotPermitted
+        self.person = request.user
 
 
 def _read(kind: type[Any], request: Request) -> dict[str, Any]:
@@ -69,14 +70,11 @@ class Login(APIView):
         if not logins.may_try(given["username"], _address(request)):
             raise exceptions.Throttled
         user = authenticate(request, username=given["username"], password=given["password"])
-        if user is None:
+        if not isinstance(user, User):
             raise exceptions.AuthenticationFailed(_("User name or password is wrong."), code="login_failed")
-        assert isinstance(user, User)
         instance, token = AuthToken.objects.create(user)
         user_logged_in.send(sender=User, request=request, user=user)
-        return Response(
-            s.LoginOut({"token": token, "expires_at": instance.expiry, "user": _me(user)}).data
-        )
+        return Response(s.LoginOut({"token": token, "expires_at": instance.expiry, "user": _me(user)}).data)
 
 
 class Logout(FieldView):
@@ -99,7 +97,7 @@ class Me(FieldView):
     @extend_schema(responses={200: s.MeOut, **Problem})
     def get(self, request: Request) -> Response:
         """Name and posts; the id of a post is the id of its mailbox."""
-        return Response(s.MeOut(_me(request.user)).data)
+        return Response(s.MeOut(_me(self.person)).data)
 
 
 class Catalogue(FieldView):
@@ -108,7 +106,7 @@ class Catalogue(FieldView):
     @extend_schema(responses={200: s.CatalogueOut(many=True), **Problem})
     def get(self, request: Request) -> Response:
         """All classes with their filing conditions; answers with an ETag."""
-        edition = current_posts(request.user)[0].district.class_edition
+        edition = current_posts(self.person)[0].district.class_edition
         classes = EventClass.objects.filter(edition=edition).prefetch_related("conditions")
         rows = [
             {
@@ -130,13 +128,13 @@ class Reports(FieldView):
     def post(self, request: Request) -> Response:
         """File a report: 201 when stored now, 200 with the stored result when it had come before."""
         given = _read(s.ReportIn, request)
-        post, channel = channel_for(current_posts(request.user), given.get("channel", ""))
+        post, channel = channel_for(current_posts(self.person), given.get("channel", ""))
         contact = given.get("contact") or {}
         receipt = receive(
             Draft(
                 id=given["id"],
                 digest=s.digest_of(given),
-                reporter=request.user,
+                reporter=self.person,
                 post=post,
                 channel=channel,
                 class_key=given["class"],
@@ -187,7 +185,7 @@ class ReportDetail(FieldView):
     def get(self, request: Request, report_id: UUID) -> Response:
         """One's own report."""
         report = (
-            Report.objects.filter(pk=report_id, reporter=request.user)
+            Report.objects.filter(pk=report_id, reporter=self.person)
             .select_related("event__cell", "event__department", "event__event_class")
             .first()
         )
@@ -202,12 +200,14 @@ class Work(FieldView):
     @extend_schema(responses={200: s.WorkOut, **Problem})
     def get(self, request: Request) -> Response:
         """Open work orders of one's posts, and for street chiefs what to confirm on site."""
-        posts = current_posts(request.user)
+        posts = current_posts(self.person)
         chiefs = [post for post in posts if post.role == Role.STREET_CHIEF]
         found = {
             "as_of": timezone.now(),
             "orders": queries.open_work([p for p in posts if p.role == Role.DEPARTMENT_HANDLER]),
-            "confirmations": queries.waiting_for_confirmation(events_visible_to(request.user)) if chiefs else [],
+            "confirmations": queries.waiting_for_confirmation(events_visible_to(self.person))
+            if chiefs
+            else [],
         }
         return Response(s.WorkOut(found).data)
 
@@ -218,10 +218,12 @@ class Seen(FieldView):
     @extend_schema(request=None, responses={200: s.SeenOut, **Problem})
     def post(self, request: Request, order_id: UUID) -> Response:
         """Only the first time counts."""
-        return Response(s.SeenOut(fieldwork.note_seen(order_id, by=request.user)).data)
+        return Response(s.SeenOut(fieldwork.note_seen(order_id, by=self.person)).data)
 
 
-def _submission(request: Request, kind: type[s.StepIn], about: UUID, step: str) -> tuple[dict[str, Any], Submission]:
+def _submission(
+    request: Request, kind: type[s.StepIn], about: UUID, step: str
+) -> tuple[dict[str, Any], Submission]:
     given = _read(kind, request)
     digest = s.digest_of({**given, "about": about, "step": step})
     return given, Submission(id=given["id"], digest=digest, device_time=given.get("at"))
@@ -238,7 +240,7 @@ class TakeOn(FieldView):
     def post(self, request: Request, order_id: UUID) -> Response:
         """Take a work order on."""
         _given, submission = _submission(request, s.StepIn, order_id, "take_on")
-        return _step(fieldwork.take_on(order_id, by=request.user, submission=submission))
+        return _step(fieldwork.take_on(order_id, by=self.person, submission=submission))
 
 
 class Handled(FieldView):
@@ -248,7 +250,7 @@ class Handled(FieldView):
     def post(self, request: Request, order_id: UUID) -> Response:
         """Say that it is handled; at least one photo with this step's id as `submission` must have arrived."""
         given, submission = _submission(request, s.StepIn, order_id, "handle")
-        return _step(fieldwork.handle(order_id, by=request.user, submission=submission, note=given["note"]))
+        return _step(fieldwork.handle(order_id, by=self.person, submission=submission, note=given["note"]))
 
 
 class SendBack(FieldView):
@@ -258,7 +260,9 @@ class SendBack(FieldView):
     def post(self, request: Request, order_id: UUID) -> Response:
         """Send a work order back as not one's responsibility, with the reason."""
         given, submission = _submission(request, s.SendBackIn, order_id, "send_back")
-        return _step(fieldwork.send_back(order_id, by=request.user, submission=submission, reason=given["note"]))
+        return _step(
+            fieldwork.send_back(order_id, by=self.person, submission=submission, reason=given["note"])
+        )
 
 
 class Confirm(FieldView):
@@ -269,13 +273,15 @@ class Confirm(FieldView):
         """The street chief's word from the spot; not resolved sends it back for rework and wants a note."""
         given, submission = _submission(request, s.ConfirmIn, event_id, "confirm")
         fix = (
-            followup.Fix(x=given["x"], y=given["y"], system=given["system"], accuracy_m=given.get("accuracy_m"))
+            followup.Fix(
+                x=given["x"], y=given["y"], system=given["system"], accuracy_m=given.get("accuracy_m")
+            )
             if "x" in given
             else None
         )
         step = followup.confirm(
             event_id,
-            by=request.user,
+            by=self.person,
             resolved=given["resolved"],
             submission=submission,
             note=given["note"],
@@ -295,7 +301,7 @@ class Photos(FieldView):
         given = _read(s.PhotoIn, request)
         photo = store_photo(
             given["id"],
-            by=request.user,
+            by=self.person,
             submission=given["submission"],
             upload=given["file"],
             sha256=given["sha256"],
@@ -310,12 +316,12 @@ class Ticket(FieldView):
     @extend_schema(request=None, responses={200: s.TicketOut, **Problem})
     def post(self, request: Request) -> Response:
         """Good once, for a few seconds, at /ws/field?ticket=…"""
-        ticket = tickets.issue_ticket(request.user)
+        ticket = tickets.issue_ticket(self.person)
         return Response(s.TicketOut({"ticket": ticket, "expires_in": tickets.SECONDS}).data)
 
 
-def _own_mailbox(request: Request, mailbox: int) -> int:
-    posts = [post for post in current_posts(request.user) if post.pk == mailbox]
+def _own_mailbox(person: User, mailbox: int) -> int:
+    posts = [post for post in current_posts(person) if post.pk == mailbox]
     if not posts:
         raise NotFound
     mail.open_mailboxes(posts)
@@ -338,7 +344,7 @@ class Sync(FieldView):
         given = s.SyncIn(data=request.query_params)
         given.is_valid(raise_exception=True)
         data = given.validated_data
-        box = _own_mailbox(request, data["mailbox"])
+        box = _own_mailbox(self.person, data["mailbox"])
         found = mail.read_letters(box, epoch=data.get("epoch"), cursor=data["cursor"])
         return Response(s.SyncOut(found).data)
 
@@ -350,6 +356,6 @@ class Ack(FieldView):
     def post(self, request: Request) -> Response:
         """Acknowledge everything up to and with `seq`."""
         given = _read(s.AckIn, request)
-        box = _own_mailbox(request, given["mailbox"])
+        box = _own_mailbox(self.person, given["mailbox"])
         acked = mail.acknowledge(box, device=given["device"], epoch=given["epoch"], seq=given["seq"])
         return Response(s.AckOut({"mailbox": box, "acked_seq": acked}).data)

@@ -1,0 +1,1 @@
+"""TELL: mailboxes and letters, the hub, the sockets."""

@@ -110,7 +110,12 @@ class FieldSocket(Socket):
                 "type": "hello",
                 "server_time": timezone.now().isoformat(),
                 "mailboxes": [
-                    {"mailbox": box.pk, "epoch": str(box.epoch), "last_seq": box.last_seq, "owner": box.post.name}
+                    {
+                        "mailbox": box.pk,
+                        "epoch": str(box.epoch),
+                        "last_seq": box.last_seq,
+                        "owner": box.post.name,
+                    }
                     for box in self.boxes.values()
                 ],
             }
@@ -125,7 +130,9 @@ class FieldSocket(Socket):
             }
             if self.pump:
                 self.pump.cancel()
-            self.pump = asyncio.create_task(self._deliver({box: cursors.get(box, (None, 0)) for box in self.boxes}))
+            self.pump = asyncio.create_task(
+                self._deliver({box: cursors.get(box, (None, 0)) for box in self.boxes})
+            )
         elif frame["type"] == "ack":
             box = self.boxes[frame["mailbox"]]
             await database_sync_to_async(mail.acknowledge)(
@@ -158,7 +165,9 @@ class FieldSocket(Socket):
             found = await database_sync_to_async(mail.read_letters)(box, epoch=epoch, cursor=cursor)
             epoch = found.epoch
             if found.reset:
-                await self.send_frame({"type": "reset", "mailbox": box, "epoch": epoch, "seq": found.last_seq})
+                await self.send_frame(
+                    {"type": "reset", "mailbox": box, "epoch": epoch, "seq": found.last_seq}
+                )
                 cursor = found.last_seq
             for letter in found.letters:
                 await self.send_frame({"type": "letter", **letter})

@@ -137,7 +137,9 @@ class Hub:
         delay = 0.2
         while True:
             try:
-                client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=None, socket_connect_timeout=3)
+                client = redis.Redis.from_url(
+                    settings.REDIS_URL, socket_timeout=None, socket_connect_timeout=3
+                )
                 async with client, client.pubsub() as bus:
                     await bus.subscribe(CHANNEL)
                     self._wake(list(self._bells))

@@ -13,7 +13,6 @@ from fieldops.status import Role, Step
 from . import doorbell
 from .models import LetterKind
 
-
 # Who hears of which step. `None` in the second place: the post that the work order names.
 _POLICY: dict[Step, tuple[LetterKind, Role | None]] = {
     Step.LOCATE: (LetterKind.INTAKE, Role.INTAKE_OPERATOR),
@@ -107,4 +106,3 @@ def _notes(event: Event, transitions: list[Transition]) -> Iterator[dict[str, An
             "event_version": event.version,
             "payload": {**summary, "reason": last.reason},
         }
-

@@ -11,7 +11,7 @@ from django.utils import timezone
 from fieldops.errors import NotPermitted
 from fieldops.models import Post
 
-from .models import Letter, Mailbox, MailboxAck
+from .models import Letter, Mailbox
 
 WINDOW = 100  # letters a read
 
@@ -48,7 +48,9 @@ def read_letters(mailbox_id: int, *, epoch: UUID | None, cursor: int) -> Deliver
             return Delivery(box.pk, box.epoch, box.last_seq, True, [], False)
         found = list(Letter.objects.filter(mailbox=box, seq__gt=cursor).order_by("seq")[: WINDOW + 1])
     more = len(found) > WINDOW
-    return Delivery(box.pk, box.epoch, box.last_seq, False, [as_frame(letter) for letter in found[:WINDOW]], more)
+    return Delivery(
+        box.pk, box.epoch, box.last_seq, False, [as_frame(letter) for letter in found[:WINDOW]], more
+    )
 
 
 def as_frame(letter: Letter) -> dict[str, Any]:

@@ -43,7 +43,9 @@ class MailboxAck(models.Model):
         verbose_name = _("acknowledgement")
         verbose_name_plural = _("acknowledgements")
         constraints = [
-            models.UniqueConstraint(fields=["mailbox", "device_id"], name="a_device_acknowledges_a_mailbox_once"),
+            models.UniqueConstraint(
+                fields=["mailbox", "device_id"], name="a_device_acknowledges_a_mailbox_once"
+            ),
         ]
 
     def __str__(self) -> str:

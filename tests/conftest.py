@@ -8,8 +8,8 @@ import pytest
 import uuid_utils.compat as uuid
 from django.core.cache import cache
 from django.db import connection, connections
-
 from fieldops.demo import load_demo
+
 from fieldops.intake import Draft, Receipt, receive
 from fieldops.models import Channel, Event, EventClass, FilingCondition, Post, User
 from fieldops.rights import current_posts

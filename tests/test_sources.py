@@ -24,7 +24,11 @@ def test_only_lifecycle_writes_status_and_version() -> None:
                     if isinstance(target.value, ast.Name) and target.value.id == "self":
                         continue
                     offenders.append(f"{path.relative_to(ROOT)}:{node.lineno}")
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "update":
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "update"
+            ):
                 if {"status", "version"} & {keyword.arg for keyword in node.keywords}:
                     offenders.append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert offenders == []

@@ -1,18 +1,17 @@
 """The only door: one transaction from a draft to a located case, and to a dispatched one where policy allows."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
-from django.contrib.gis.geos import Point, Polygon
-from django.contrib.gis.measure import D
+from django.contrib.gis.geos import Point
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import JSONObject
 
 from fieldops.assignment import Assignment, find_responsible
 from fieldops.clock import start_clock
+from fieldops.duplicates import near_cases
 from fieldops.errors import (
     PointOutsideDistrict,
     SubmissionConflict,
@@ -20,7 +19,6 @@ from fieldops.errors import (
     UnknownCondition,
     UnknownCoordinates,
 )
-from fieldops.duplicates import near_cases
 from fieldops.lifecycle import SYSTEM, Actor, now, record, take_step
 from fieldops.models import (
     Event,
@@ -32,13 +30,12 @@ from fieldops.models import (
     Transition,
     WorkOrder,
 )
-from fieldops.status import FINAL, Step
+from fieldops.status import Step
 from gridmap.coordinates import CoordinateSystem, to_wgs84
 from gridmap.locate import cells_at
 from gridmap.models import WGS84, CalendarDay, Cell
 
 from .draft import Draft
-
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,9 @@ def receive(draft: Draft) -> Receipt:
     except IntegrityError as error:
         if "fieldops_report_pkey" not in str(error):
             raise
-    stored = Report.objects.select_related("event__cell", "event__department", "event__event_class").get(pk=draft.id)
+    stored = Report.objects.select_related("event__cell", "event__department", "event__event_class").get(
+        pk=draft.id
+    )
     if stored.digest != draft.digest or stored.reporter_id != draft.reporter.pk:
         raise SubmissionConflict
     return Receipt(event=stored.event, report=stored, replayed=True)
@@ -113,13 +112,21 @@ def _take_in(draft: Draft) -> Receipt:
         take_step(event, Step.LOCATE, actor=SYSTEM, at=at, data={"cell": cell.code, "near": facts["near"]}),
     ]
     order = None
-    if facts["straight_through"] and event.condition and assignment and assignment.post_id and not facts["near"]:
-        order = _go_straight_through(event, steps, assignment, facts["calendar"])
+    if (
+        facts["straight_through"]
+        and event.condition
+        and assignment
+        and assignment.post_id
+        and not facts["near"]
+    ):
+        order = _go_straight_through(event, steps, assignment, assignment.post_id, facts["calendar"])
 
     # The report goes first: a rival with the same id waits here, before it has written anything else.
     report.save(force_insert=True)
     if draft.contact_name or draft.contact_phone:
-        ReporterContact(report=report, name=draft.contact_name, phone=draft.contact_phone).save(force_insert=True)
+        ReporterContact(report=report, name=draft.contact_name, phone=draft.contact_phone).save(
+            force_insert=True
+        )
     if order:
         order.save(force_insert=True)
     record(event, steps)
@@ -139,19 +146,25 @@ def _look_up(draft: Draft, cell: Cell, point: Point) -> tuple[EventClass, dict[s
     """One statement for all that the class decides: condition, policy of the channel, near cases, calendar."""
     kind, _, code = draft.class_key.partition("/")
     found = (
-        EventClass.objects.filter(edition=cell.district.class_edition, kind=kind, major=code[:2], minor=code[2:])
+        EventClass.objects.filter(
+            edition=cell.district.class_edition, kind=kind, major=code[:2], minor=code[2:]
+        )
         .annotate(
             condition=ArraySubquery(
-                FilingCondition.objects.filter(event_class=OuterRef("pk"), pk=draft.condition_id).values(
+                FilingCondition.objects.filter(event_class=OuterRef("pk"), pk=draft.condition_id or 0).values(
                     json=JSONObject(**{name: name for name in _CONDITION_FIELDS})
                 )
             ),
             straight_through=Exists(
-                IntakePolicy.objects.filter(district=cell.district_id, channel=draft.channel, straight_through=True)
+                IntakePolicy.objects.filter(
+                    district=cell.district_id, channel=draft.channel, straight_through=True
+                )
             ),
             near=ArraySubquery(near_cases(point, event_class=OuterRef("pk")).values("number")[:5]),
             calendar=ArraySubquery(
-                CalendarDay.objects.filter(district=cell.district_id).values(json=JSONObject(day="day", working="working"))
+                CalendarDay.objects.filter(district=cell.district_id).values(
+                    json=JSONObject(day="day", working="working")
+                )
             ),
         )
         .first()
@@ -173,11 +186,25 @@ def _look_up(draft: Draft, cell: Cell, point: Point) -> tuple[EventClass, dict[s
     return found, facts
 
 
-_CONDITION_FIELDS = ("id", "number", "text", "closing", "limit_text", "limit_amount", "limit_unit", "urgent", "limit_action")
+_CONDITION_FIELDS = (
+    "id",
+    "number",
+    "text",
+    "closing",
+    "limit_text",
+    "limit_amount",
+    "limit_unit",
+    "urgent",
+    "limit_action",
+)
 
 
 def _go_straight_through(
-    event: Event, steps: list[Transition], assignment: Assignment, calendar: list[dict[str, Any]]
+    event: Event,
+    steps: list[Transition],
+    assignment: Assignment,
+    post_id: int,
+    calendar: list[dict[str, Any]],
 ) -> WorkOrder:
     at = event.received_at
     steps.append(take_step(event, Step.ACCEPT, actor=SYSTEM, at=at, data={"policy": "straight_through"}))
@@ -185,9 +212,15 @@ def _go_straight_through(
     event.department = assignment.department
     event.responsibility = assignment.why
     steps.append(take_step(event, Step.ASSIGN, actor=SYSTEM, at=at, data={"why": assignment.why}))
-    start_clock(event, at=at, days=calendar)
+    due = start_clock(event, at=at, days=calendar)
     order = WorkOrder(
-        event=event, department=assignment.department, post_id=assignment.post_id, dispatched_at=at, due_at=event.due_at
+        event=event,
+        department=assignment.department,
+        post_id=post_id,
+        dispatched_at=at,
+        due_at=due,
     )
-    steps.append(take_step(event, Step.DISPATCH, actor=SYSTEM, at=at, work_order=order, data={"post": order.post_id}))
+    steps.append(
+        take_step(event, Step.DISPATCH, actor=SYSTEM, at=at, work_order=order, data={"post": order.post_id})
+    )
     return order

@@ -14,401 +14,1059 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('auth', '0012_alter_user_first_name_max_length'),
-        ('gridmap', '0001_five_level_grid'),
+        ("auth", "0012_alter_user_first_name_max_length"),
+        ("gridmap", "0001_five_level_grid"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Report',
+            name="Report",
             fields=[
-                ('id', models.UUIDField(primary_key=True, serialize=False)),
-                ('channel', models.CharField(choices=[('field_app', 'Field app (手机E通)'), ('resident_app', 'Resident mini-program (法治青山)'), ('hotline_12345', '12345 hotline'), ('netizen_message', 'Netizen message'), ('service_hall', 'Service hall, walk-in')], max_length=20, verbose_name='channel')),
-                ('external_number', models.CharField(blank=True, max_length=60, verbose_name='number at the sending channel')),
-                ('digest', models.CharField(max_length=64, verbose_name='SHA-256 of the body')),
-                ('description', models.TextField(max_length=2000, verbose_name='description')),
-                ('x', models.FloatField(verbose_name='x as sent')),
-                ('y', models.FloatField(verbose_name='y as sent')),
-                ('system', models.CharField(max_length=20, verbose_name='coordinate system as sent')),
-                ('accuracy_m', models.FloatField(blank=True, null=True, verbose_name='accuracy, metres')),
-                ('device_time', models.DateTimeField(blank=True, null=True, verbose_name='time on the device')),
-                ('received_at', models.DateTimeField(verbose_name='received')),
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                (
+                    "channel",
+                    models.CharField(
+                        choices=[
+                            ("field_app", "Field app (手机E通)"),
+                            ("resident_app", "Resident mini-program (法治青山)"),
+                            ("hotline_12345", "12345 hotline"),
+                            ("netizen_message", "Netizen message"),
+                            ("service_hall", "Service hall, walk-in"),
+                        ],
+                        max_length=20,
+                        verbose_name="channel",
+                    ),
+                ),
+                (
+                    "external_number",
+                    models.CharField(blank=True, max_length=60, verbose_name="number at the sending channel"),
+                ),
+                ("digest", models.CharField(max_length=64, verbose_name="SHA-256 of the body")),
+                ("description", models.TextField(max_length=2000, verbose_name="description")),
+                ("x", models.FloatField(verbose_name="x as sent")),
+                ("y", models.FloatField(verbose_name="y as sent")),
+                ("system", models.CharField(max_length=20, verbose_name="coordinate system as sent")),
+                ("accuracy_m", models.FloatField(blank=True, null=True, verbose_name="accuracy, metres")),
+                (
+                    "device_time",
+                    models.DateTimeField(blank=True, null=True, verbose_name="time on the device"),
+                ),
+                ("received_at", models.DateTimeField(verbose_name="received")),
             ],
             options={
-                'verbose_name': 'report',
-                'verbose_name_plural': 'reports',
-                'ordering': ['received_at'],
+                "verbose_name": "report",
+                "verbose_name_plural": "reports",
+                "ordering": ["received_at"],
             },
         ),
         migrations.CreateModel(
-            name='User',
+            name="User",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('password', models.CharField(max_length=128, verbose_name='password')),
-                ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
-                ('is_superuser', models.BooleanField(default=False, help_text='Designates that this user has all permissions without explicitly assigning them.', verbose_name='superuser status')),
-                ('username', models.CharField(error_messages={'unique': 'A user with that username already exists.'}, help_text='Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only.', max_length=150, unique=True, validators=[django.contrib.auth.validators.UnicodeUsernameValidator()], verbose_name='username')),
-                ('first_name', models.CharField(blank=True, max_length=150, verbose_name='first name')),
-                ('last_name', models.CharField(blank=True, max_length=150, verbose_name='last name')),
-                ('email', models.EmailField(blank=True, max_length=254, verbose_name='email address')),
-                ('is_staff', models.BooleanField(default=False, help_text='Designates whether the user can log into this admin site.', verbose_name='staff status')),
-                ('is_active', models.BooleanField(default=True, help_text='Designates whether this user should be treated as active. Unselect this instead of deleting accounts.', verbose_name='active')),
-                ('date_joined', models.DateTimeField(default=django.utils.timezone.now, verbose_name='date joined')),
-                ('display_name', models.CharField(blank=True, max_length=40, verbose_name='name')),
-                ('groups', models.ManyToManyField(blank=True, help_text='The groups this user belongs to. A user will get all permissions granted to each of their groups.', related_name='user_set', related_query_name='user', to='auth.group', verbose_name='groups')),
-                ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("password", models.CharField(max_length=128, verbose_name="password")),
+                ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
+                (
+                    "is_superuser",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates that this user has all permissions without explicitly assigning them.",
+                        verbose_name="superuser status",
+                    ),
+                ),
+                (
+                    "username",
+                    models.CharField(
+                        error_messages={"unique": "A user with that username already exists."},
+                        help_text="Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only.",
+                        max_length=150,
+                        unique=True,
+                        validators=[django.contrib.auth.validators.UnicodeUsernameValidator()],
+                        verbose_name="username",
+                    ),
+                ),
+                ("first_name", models.CharField(blank=True, max_length=150, verbose_name="first name")),
+                ("last_name", models.CharField(blank=True, max_length=150, verbose_name="last name")),
+                ("email", models.EmailField(blank=True, max_length=254, verbose_name="email address")),
+                (
+                    "is_staff",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates whether the user can log into this admin site.",
+                        verbose_name="staff status",
+                    ),
+                ),
+                (
+                    "is_active",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Designates whether this user should be treated as active. Unselect this instead of deleting accounts.",
+                        verbose_name="active",
+                    ),
+                ),
+                (
+                    "date_joined",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="date joined"),
+                ),
+                ("display_name", models.CharField(blank=True, max_length=40, verbose_name="name")),
+                (
+                    "groups",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="The groups this user belongs to. A user will get all permissions granted to each of their groups.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.group",
+                        verbose_name="groups",
+                    ),
+                ),
+                (
+                    "user_permissions",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="Specific permissions for this user.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.permission",
+                        verbose_name="user permissions",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'person',
-                'verbose_name_plural': 'people',
-                'abstract': False,
+                "verbose_name": "person",
+                "verbose_name_plural": "people",
+                "abstract": False,
             },
             managers=[
-                ('objects', django.contrib.auth.models.UserManager()),
+                ("objects", django.contrib.auth.models.UserManager()),
             ],
         ),
         migrations.CreateModel(
-            name='Department',
+            name="Department",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(max_length=20, verbose_name='code')),
-                ('name', models.CharField(max_length=80, verbose_name='name')),
-                ('name_en', models.CharField(blank=True, max_length=120, verbose_name='English name')),
-                ('district', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='departments', to='gridmap.district', verbose_name='district')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("code", models.CharField(max_length=20, verbose_name="code")),
+                ("name", models.CharField(max_length=80, verbose_name="name")),
+                ("name_en", models.CharField(blank=True, max_length=120, verbose_name="English name")),
+                (
+                    "district",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="departments",
+                        to="gridmap.district",
+                        verbose_name="district",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'department',
-                'verbose_name_plural': 'departments',
-                'ordering': ['code'],
+                "verbose_name": "department",
+                "verbose_name_plural": "departments",
+                "ordering": ["code"],
             },
         ),
         migrations.CreateModel(
-            name='EventClass',
+            name="EventClass",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('edition', models.CharField(max_length=40, verbose_name='edition')),
-                ('kind', models.CharField(choices=[('component', 'Component'), ('event', 'Event')], max_length=10, verbose_name='kind')),
-                ('major', models.CharField(max_length=2, verbose_name='major class')),
-                ('major_name', models.CharField(max_length=60, verbose_name='name of the major class')),
-                ('minor', models.CharField(max_length=2, verbose_name='minor class')),
-                ('name', models.CharField(max_length=100, verbose_name='name')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("edition", models.CharField(max_length=40, verbose_name="edition")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("component", "Component"), ("event", "Event")],
+                        max_length=10,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("major", models.CharField(max_length=2, verbose_name="major class")),
+                ("major_name", models.CharField(max_length=60, verbose_name="name of the major class")),
+                ("minor", models.CharField(max_length=2, verbose_name="minor class")),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
             ],
             options={
-                'verbose_name': 'event class',
-                'verbose_name_plural': 'event classes',
-                'ordering': ['kind', 'major', 'minor'],
-                'constraints': [models.UniqueConstraint(fields=('edition', 'kind', 'major', 'minor'), name='a_class_code_is_unique_in_its_edition'), models.CheckConstraint(condition=models.Q(('major__regex', '^\\d{2}$'), ('minor__regex', '^\\d{2}$')), name='class_codes_have_two_digits')],
+                "verbose_name": "event class",
+                "verbose_name_plural": "event classes",
+                "ordering": ["kind", "major", "minor"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("edition", "kind", "major", "minor"),
+                        name="a_class_code_is_unique_in_its_edition",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("major__regex", "^\\d{2}$"), ("minor__regex", "^\\d{2}$")),
+                        name="class_codes_have_two_digits",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='FilingCondition',
+            name="FilingCondition",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveSmallIntegerField(verbose_name='number within the class')),
-                ('text', models.TextField(verbose_name='filing condition')),
-                ('closing', models.TextField(verbose_name='closing condition')),
-                ('handling_units', models.TextField(blank=True, verbose_name='handling units as published')),
-                ('supervising_departments', models.TextField(blank=True, verbose_name='supervising departments as published')),
-                ('limit_text', models.CharField(max_length=40, verbose_name='limit as published')),
-                ('limit_amount', models.PositiveSmallIntegerField(validators=[django.core.validators.MinValueValidator(1)], verbose_name='limit')),
-                ('limit_unit', models.CharField(choices=[('minute', 'minutes'), ('hour', 'hours'), ('day', 'days')], max_length=6, verbose_name='unit of the limit')),
-                ('urgent', models.BooleanField(help_text='the clock runs continuously, not in working time only', verbose_name='urgent')),
-                ('limit_action', models.CharField(blank=True, help_text='empty: solve; 制止: stop the act', max_length=20, verbose_name='what the limit asks for')),
-                ('event_class', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='conditions', to='fieldops.eventclass', verbose_name='event class')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveSmallIntegerField(verbose_name="number within the class")),
+                ("text", models.TextField(verbose_name="filing condition")),
+                ("closing", models.TextField(verbose_name="closing condition")),
+                ("handling_units", models.TextField(blank=True, verbose_name="handling units as published")),
+                (
+                    "supervising_departments",
+                    models.TextField(blank=True, verbose_name="supervising departments as published"),
+                ),
+                ("limit_text", models.CharField(max_length=40, verbose_name="limit as published")),
+                (
+                    "limit_amount",
+                    models.PositiveSmallIntegerField(
+                        validators=[django.core.validators.MinValueValidator(1)], verbose_name="limit"
+                    ),
+                ),
+                (
+                    "limit_unit",
+                    models.CharField(
+                        choices=[("minute", "minutes"), ("hour", "hours"), ("day", "days")],
+                        max_length=6,
+                        verbose_name="unit of the limit",
+                    ),
+                ),
+                (
+                    "urgent",
+                    models.BooleanField(
+                        help_text="the clock runs continuously, not in working time only",
+                        verbose_name="urgent",
+                    ),
+                ),
+                (
+                    "limit_action",
+                    models.CharField(
+                        blank=True,
+                        help_text="empty: solve; 制止: stop the act",
+                        max_length=20,
+                        verbose_name="what the limit asks for",
+                    ),
+                ),
+                (
+                    "event_class",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="conditions",
+                        to="fieldops.eventclass",
+                        verbose_name="event class",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'filing condition',
-                'verbose_name_plural': 'filing conditions',
-                'ordering': ['event_class', 'number'],
+                "verbose_name": "filing condition",
+                "verbose_name_plural": "filing conditions",
+                "ordering": ["event_class", "number"],
             },
         ),
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('number', models.CharField(db_default='', editable=False, max_length=20, verbose_name='case number')),
-                ('status', models.CharField(choices=[('reported', 'Reported'), ('located', 'Located'), ('accepted', 'Accepted'), ('filed', 'Filed'), ('assigned', 'Assigned'), ('dispatched', 'Dispatched'), ('taken_on', 'Taken on'), ('handled', 'Handled'), ('confirmed', 'Confirmed on site'), ('closed', 'Closed'), ('declined', 'Declined'), ('not_filed', 'Not filed')], editable=False, max_length=12, verbose_name='status')),
-                ('version', models.PositiveIntegerField(editable=False, verbose_name='version')),
-                ('description', models.TextField(max_length=2000, verbose_name='description')),
-                ('point', django.contrib.gis.db.models.fields.PointField(srid=4326, verbose_name='place')),
-                ('responsibility', models.JSONField(blank=True, default=dict, verbose_name='why this department')),
-                ('received_at', models.DateTimeField(verbose_name='received')),
-                ('warn_at', models.DateTimeField(blank=True, help_text='80 % of the limit', null=True, verbose_name='yellow from')),
-                ('due_at', models.DateTimeField(blank=True, null=True, verbose_name='due')),
-                ('due_provisional', models.BooleanField(default=False, verbose_name='due time is provisional')),
-                ('updated_at', models.DateTimeField(verbose_name='last change')),
-                ('cell', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='events', to='gridmap.cell', verbose_name='cell')),
-                ('department', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='events', to='fieldops.department', verbose_name='responsible department')),
-                ('district', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='events', to='gridmap.district', verbose_name='district')),
-                ('event_class', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='events', to='fieldops.eventclass', verbose_name='event class')),
-                ('condition', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='events', to='fieldops.filingcondition', verbose_name='filing condition')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "number",
+                    models.CharField(
+                        db_default="", editable=False, max_length=20, verbose_name="case number"
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("reported", "Reported"),
+                            ("located", "Located"),
+                            ("accepted", "Accepted"),
+                            ("filed", "Filed"),
+                            ("assigned", "Assigned"),
+                            ("dispatched", "Dispatched"),
+                            ("taken_on", "Taken on"),
+                            ("handled", "Handled"),
+                            ("confirmed", "Confirmed on site"),
+                            ("closed", "Closed"),
+                            ("declined", "Declined"),
+                            ("not_filed", "Not filed"),
+                        ],
+                        editable=False,
+                        max_length=12,
+                        verbose_name="status",
+                    ),
+                ),
+                ("version", models.PositiveIntegerField(editable=False, verbose_name="version")),
+                ("description", models.TextField(max_length=2000, verbose_name="description")),
+                ("point", django.contrib.gis.db.models.fields.PointField(srid=4326, verbose_name="place")),
+                (
+                    "responsibility",
+                    models.JSONField(blank=True, default=dict, verbose_name="why this department"),
+                ),
+                ("received_at", models.DateTimeField(verbose_name="received")),
+                (
+                    "warn_at",
+                    models.DateTimeField(
+                        blank=True, help_text="80 % of the limit", null=True, verbose_name="yellow from"
+                    ),
+                ),
+                ("due_at", models.DateTimeField(blank=True, null=True, verbose_name="due")),
+                (
+                    "due_provisional",
+                    models.BooleanField(default=False, verbose_name="due time is provisional"),
+                ),
+                ("updated_at", models.DateTimeField(verbose_name="last change")),
+                (
+                    "cell",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="gridmap.cell",
+                        verbose_name="cell",
+                    ),
+                ),
+                (
+                    "department",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="fieldops.department",
+                        verbose_name="responsible department",
+                    ),
+                ),
+                (
+                    "district",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="gridmap.district",
+                        verbose_name="district",
+                    ),
+                ),
+                (
+                    "event_class",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="fieldops.eventclass",
+                        verbose_name="event class",
+                    ),
+                ),
+                (
+                    "condition",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="fieldops.filingcondition",
+                        verbose_name="filing condition",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'case',
-                'verbose_name_plural': 'cases',
-                'ordering': ['-received_at'],
+                "verbose_name": "case",
+                "verbose_name_plural": "cases",
+                "ordering": ["-received_at"],
             },
         ),
         migrations.CreateModel(
-            name='Holding',
+            name="Holding",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('since', models.DateTimeField(verbose_name='since')),
-                ('until', models.DateTimeField(blank=True, null=True, verbose_name='until')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='holdings', to=settings.AUTH_USER_MODEL, verbose_name='person')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("since", models.DateTimeField(verbose_name="since")),
+                ("until", models.DateTimeField(blank=True, null=True, verbose_name="until")),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="holdings",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="person",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'holding of a post',
-                'verbose_name_plural': 'holdings of posts',
+                "verbose_name": "holding of a post",
+                "verbose_name_plural": "holdings of posts",
             },
         ),
         migrations.CreateModel(
-            name='IntakePolicy',
+            name="IntakePolicy",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('channel', models.CharField(choices=[('field_app', 'Field app (手机E通)'), ('resident_app', 'Resident mini-program (法治青山)'), ('hotline_12345', '12345 hotline'), ('netizen_message', 'Netizen message'), ('service_hall', 'Service hall, walk-in')], max_length=20, verbose_name='channel')),
-                ('straight_through', models.BooleanField(default=False, verbose_name='straight through')),
-                ('district', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='intake_policies', to='gridmap.district', verbose_name='district')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "channel",
+                    models.CharField(
+                        choices=[
+                            ("field_app", "Field app (手机E通)"),
+                            ("resident_app", "Resident mini-program (法治青山)"),
+                            ("hotline_12345", "12345 hotline"),
+                            ("netizen_message", "Netizen message"),
+                            ("service_hall", "Service hall, walk-in"),
+                        ],
+                        max_length=20,
+                        verbose_name="channel",
+                    ),
+                ),
+                ("straight_through", models.BooleanField(default=False, verbose_name="straight through")),
+                (
+                    "district",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="intake_policies",
+                        to="gridmap.district",
+                        verbose_name="district",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'intake policy',
-                'verbose_name_plural': 'intake policies',
+                "verbose_name": "intake policy",
+                "verbose_name_plural": "intake policies",
             },
         ),
         migrations.CreateModel(
-            name='Photo',
+            name="Photo",
             fields=[
-                ('id', models.UUIDField(primary_key=True, serialize=False)),
-                ('submission', models.UUIDField(db_index=True, verbose_name='belongs to')),
-                ('file', models.FileField(upload_to='photos/%Y/%m/%d/', verbose_name='file')),
-                ('thumbnail', models.FileField(blank=True, upload_to='thumbnails/%Y/%m/%d/', verbose_name='thumbnail')),
-                ('sha256', models.CharField(max_length=64, verbose_name='SHA-256')),
-                ('bytes', models.PositiveIntegerField(verbose_name='size in bytes')),
-                ('device_time', models.DateTimeField(blank=True, null=True, verbose_name='time on the device')),
-                ('received_at', models.DateTimeField(verbose_name='received')),
-                ('uploaded_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='photos', to=settings.AUTH_USER_MODEL, verbose_name='uploaded by')),
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                ("submission", models.UUIDField(db_index=True, verbose_name="belongs to")),
+                ("file", models.FileField(upload_to="photos/%Y/%m/%d/", verbose_name="file")),
+                (
+                    "thumbnail",
+                    models.FileField(blank=True, upload_to="thumbnails/%Y/%m/%d/", verbose_name="thumbnail"),
+                ),
+                ("sha256", models.CharField(max_length=64, verbose_name="SHA-256")),
+                ("bytes", models.PositiveIntegerField(verbose_name="size in bytes")),
+                (
+                    "device_time",
+                    models.DateTimeField(blank=True, null=True, verbose_name="time on the device"),
+                ),
+                ("received_at", models.DateTimeField(verbose_name="received")),
+                (
+                    "uploaded_by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="photos",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="uploaded by",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'photo',
-                'verbose_name_plural': 'photos',
-                'ordering': ['received_at'],
+                "verbose_name": "photo",
+                "verbose_name_plural": "photos",
+                "ordering": ["received_at"],
             },
         ),
         migrations.CreateModel(
-            name='Post',
+            name="Post",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('grid_worker', 'Grid worker'), ('street_chief', 'Street chief'), ('intake_operator', 'Intake operator'), ('dispatcher', 'Dispatcher'), ('shift_leader', 'Shift leader'), ('department_handler', 'Department handler'), ('supervisor', 'Supervisor'), ('leader', 'Leader'), ('resident', 'Resident')], max_length=20, verbose_name='role')),
-                ('name', models.CharField(max_length=80, verbose_name='name')),
-                ('department', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='posts', to='fieldops.department', verbose_name='department')),
-                ('district', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='posts', to='gridmap.district', verbose_name='district')),
-                ('holders', models.ManyToManyField(related_name='posts', through='fieldops.Holding', to=settings.AUTH_USER_MODEL)),
-                ('unit', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='posts', to='gridmap.gridunit', verbose_name='area')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[
+                            ("grid_worker", "Grid worker"),
+                            ("street_chief", "Street chief"),
+                            ("intake_operator", "Intake operator"),
+                            ("dispatcher", "Dispatcher"),
+                            ("shift_leader", "Shift leader"),
+                            ("department_handler", "Department handler"),
+                            ("supervisor", "Supervisor"),
+                            ("leader", "Leader"),
+                            ("resident", "Resident"),
+                        ],
+                        max_length=20,
+                        verbose_name="role",
+                    ),
+                ),
+                ("name", models.CharField(max_length=80, verbose_name="name")),
+                (
+                    "department",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="posts",
+                        to="fieldops.department",
+                        verbose_name="department",
+                    ),
+                ),
+                (
+                    "district",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="posts",
+                        to="gridmap.district",
+                        verbose_name="district",
+                    ),
+                ),
+                (
+                    "holders",
+                    models.ManyToManyField(
+                        related_name="posts", through="fieldops.Holding", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "unit",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="posts",
+                        to="gridmap.gridunit",
+                        verbose_name="area",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'post',
-                'verbose_name_plural': 'posts',
-                'ordering': ['name'],
+                "verbose_name": "post",
+                "verbose_name_plural": "posts",
+                "ordering": ["name"],
             },
         ),
         migrations.AddField(
-            model_name='holding',
-            name='post',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='holdings', to='fieldops.post', verbose_name='post'),
+            model_name="holding",
+            name="post",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="holdings",
+                to="fieldops.post",
+                verbose_name="post",
+            ),
         ),
         migrations.CreateModel(
-            name='ReporterContact',
+            name="ReporterContact",
             fields=[
-                ('report', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='contact', serialize=False, to='fieldops.report')),
-                ('name', models.CharField(blank=True, max_length=40, verbose_name='name')),
-                ('phone', models.CharField(blank=True, max_length=30, verbose_name='telephone')),
+                (
+                    "report",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="contact",
+                        serialize=False,
+                        to="fieldops.report",
+                    ),
+                ),
+                ("name", models.CharField(blank=True, max_length=40, verbose_name="name")),
+                ("phone", models.CharField(blank=True, max_length=30, verbose_name="telephone")),
             ],
             options={
-                'verbose_name': "reporter's contact",
-                'verbose_name_plural': "reporters' contacts",
+                "verbose_name": "reporter's contact",
+                "verbose_name_plural": "reporters' contacts",
             },
         ),
         migrations.AddField(
-            model_name='report',
-            name='event',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reports', to='fieldops.event', verbose_name='case'),
+            model_name="report",
+            name="event",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="reports",
+                to="fieldops.event",
+                verbose_name="case",
+            ),
         ),
         migrations.AddField(
-            model_name='report',
-            name='post',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reports', to='fieldops.post', verbose_name='post of the reporter'),
+            model_name="report",
+            name="post",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="reports",
+                to="fieldops.post",
+                verbose_name="post of the reporter",
+            ),
         ),
         migrations.AddField(
-            model_name='report',
-            name='reporter',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reports', to=settings.AUTH_USER_MODEL, verbose_name='filed by'),
+            model_name="report",
+            name="reporter",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="reports",
+                to=settings.AUTH_USER_MODEL,
+                verbose_name="filed by",
+            ),
         ),
         migrations.CreateModel(
-            name='ResponsibilityRule',
+            name="ResponsibilityRule",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField(verbose_name='number')),
-                ('kind', models.CharField(blank=True, choices=[('component', 'Component'), ('event', 'Event')], max_length=10, verbose_name='kind')),
-                ('major', models.CharField(blank=True, max_length=2, verbose_name='major class')),
-                ('minor', models.CharField(blank=True, max_length=2, verbose_name='minor class')),
-                ('source', models.CharField(blank=True, max_length=200, verbose_name='source')),
-                ('department', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='rules', to='fieldops.department', verbose_name='department')),
-                ('district', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='rules', to='gridmap.district', verbose_name='district')),
-                ('unit', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='rules', to='gridmap.gridunit', verbose_name='area')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField(verbose_name="number")),
+                (
+                    "kind",
+                    models.CharField(
+                        blank=True,
+                        choices=[("component", "Component"), ("event", "Event")],
+                        max_length=10,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("major", models.CharField(blank=True, max_length=2, verbose_name="major class")),
+                ("minor", models.CharField(blank=True, max_length=2, verbose_name="minor class")),
+                ("source", models.CharField(blank=True, max_length=200, verbose_name="source")),
+                (
+                    "department",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="rules",
+                        to="fieldops.department",
+                        verbose_name="department",
+                    ),
+                ),
+                (
+                    "district",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="rules",
+                        to="gridmap.district",
+                        verbose_name="district",
+                    ),
+                ),
+                (
+                    "unit",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="rules",
+                        to="gridmap.gridunit",
+                        verbose_name="area",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'responsibility rule',
-                'verbose_name_plural': 'responsibility rules',
-                'ordering': ['number'],
+                "verbose_name": "responsibility rule",
+                "verbose_name_plural": "responsibility rules",
+                "ordering": ["number"],
             },
         ),
         migrations.CreateModel(
-            name='WorkOrder',
+            name="WorkOrder",
             fields=[
-                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('dispatched_at', models.DateTimeField(verbose_name='dispatched')),
-                ('due_at', models.DateTimeField(verbose_name='due')),
-                ('seen_at', models.DateTimeField(blank=True, null=True, verbose_name='seen')),
-                ('taken_on_at', models.DateTimeField(blank=True, null=True, verbose_name='taken on')),
-                ('handled_at', models.DateTimeField(blank=True, null=True, verbose_name='handled')),
-                ('sent_back_at', models.DateTimeField(blank=True, null=True, verbose_name='sent back')),
-                ('finished_at', models.DateTimeField(blank=True, null=True, verbose_name='finished')),
-                ('department', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='work_orders', to='fieldops.department', verbose_name='department')),
-                ('event', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='work_orders', to='fieldops.event', verbose_name='case')),
-                ('post', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='work_orders', to='fieldops.post', verbose_name='post')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("dispatched_at", models.DateTimeField(verbose_name="dispatched")),
+                ("due_at", models.DateTimeField(verbose_name="due")),
+                ("seen_at", models.DateTimeField(blank=True, null=True, verbose_name="seen")),
+                ("taken_on_at", models.DateTimeField(blank=True, null=True, verbose_name="taken on")),
+                ("handled_at", models.DateTimeField(blank=True, null=True, verbose_name="handled")),
+                ("sent_back_at", models.DateTimeField(blank=True, null=True, verbose_name="sent back")),
+                ("finished_at", models.DateTimeField(blank=True, null=True, verbose_name="finished")),
+                (
+                    "department",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="work_orders",
+                        to="fieldops.department",
+                        verbose_name="department",
+                    ),
+                ),
+                (
+                    "event",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="work_orders",
+                        to="fieldops.event",
+                        verbose_name="case",
+                    ),
+                ),
+                (
+                    "post",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="work_orders",
+                        to="fieldops.post",
+                        verbose_name="post",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'work order',
-                'verbose_name_plural': 'work orders',
-                'ordering': ['dispatched_at'],
+                "verbose_name": "work order",
+                "verbose_name_plural": "work orders",
+                "ordering": ["dispatched_at"],
             },
         ),
         migrations.CreateModel(
-            name='Transition',
+            name="Transition",
             fields=[
-                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('version', models.PositiveIntegerField(verbose_name='version')),
-                ('kind', models.CharField(choices=[('report', 'Report'), ('locate', 'Locate'), ('accept', 'Accept'), ('decline', 'Decline'), ('file', 'File the case'), ('do_not_file', 'Do not file'), ('assign', 'Assign'), ('dispatch', 'Dispatch'), ('take_on', 'Take on'), ('send_back', 'Send back'), ('handle', 'Handle'), ('rework', 'Rework'), ('confirm', 'Confirm on site'), ('close', 'Close')], max_length=20, verbose_name='step')),
-                ('from_status', models.CharField(blank=True, choices=[('reported', 'Reported'), ('located', 'Located'), ('accepted', 'Accepted'), ('filed', 'Filed'), ('assigned', 'Assigned'), ('dispatched', 'Dispatched'), ('taken_on', 'Taken on'), ('handled', 'Handled'), ('confirmed', 'Confirmed on site'), ('closed', 'Closed'), ('declined', 'Declined'), ('not_filed', 'Not filed')], max_length=12, verbose_name='from')),
-                ('to_status', models.CharField(choices=[('reported', 'Reported'), ('located', 'Located'), ('accepted', 'Accepted'), ('filed', 'Filed'), ('assigned', 'Assigned'), ('dispatched', 'Dispatched'), ('taken_on', 'Taken on'), ('handled', 'Handled'), ('confirmed', 'Confirmed on site'), ('closed', 'Closed'), ('declined', 'Declined'), ('not_filed', 'Not filed')], max_length=12, verbose_name='to')),
-                ('occurred_at', models.DateTimeField(verbose_name='occurred')),
-                ('recorded_at', models.DateTimeField(verbose_name='recorded')),
-                ('reason', models.TextField(blank=True, max_length=2000, verbose_name='reason or note')),
-                ('data', models.JSONField(default=dict, verbose_name='facts')),
-                ('digest', models.CharField(blank=True, max_length=64, verbose_name='SHA-256 of the request')),
-                ('by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='transitions', to=settings.AUTH_USER_MODEL, verbose_name='by')),
-                ('event', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='transitions', to='fieldops.event', verbose_name='case')),
-                ('post', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='transitions', to='fieldops.post', verbose_name='acting as')),
-                ('work_order', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='transitions', to='fieldops.workorder', verbose_name='work order')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("version", models.PositiveIntegerField(verbose_name="version")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("report", "Report"),
+                            ("locate", "Locate"),
+                            ("accept", "Accept"),
+                            ("decline", "Decline"),
+                            ("file", "File the case"),
+                            ("do_not_file", "Do not file"),
+                            ("assign", "Assign"),
+                            ("dispatch", "Dispatch"),
+                            ("take_on", "Take on"),
+                            ("send_back", "Send back"),
+                            ("handle", "Handle"),
+                            ("rework", "Rework"),
+                            ("confirm", "Confirm on site"),
+                            ("close", "Close"),
+                        ],
+                        max_length=20,
+                        verbose_name="step",
+                    ),
+                ),
+                (
+                    "from_status",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("reported", "Reported"),
+                            ("located", "Located"),
+                            ("accepted", "Accepted"),
+                            ("filed", "Filed"),
+                            ("assigned", "Assigned"),
+                            ("dispatched", "Dispatched"),
+                            ("taken_on", "Taken on"),
+                            ("handled", "Handled"),
+                            ("confirmed", "Confirmed on site"),
+                            ("closed", "Closed"),
+                            ("declined", "Declined"),
+                            ("not_filed", "Not filed"),
+                        ],
+                        max_length=12,
+                        verbose_name="from",
+                    ),
+                ),
+                (
+                    "to_status",
+                    models.CharField(
+                        choices=[
+                            ("reported", "Reported"),
+                            ("located", "Located"),
+                            ("accepted", "Accepted"),
+                            ("filed", "Filed"),
+                            ("assigned", "Assigned"),
+                            ("dispatched", "Dispatched"),
+                            ("taken_on", "Taken on"),
+                            ("handled", "Handled"),
+                            ("confirmed", "Confirmed on site"),
+                            ("closed", "Closed"),
+                            ("declined", "Declined"),
+                            ("not_filed", "Not filed"),
+                        ],
+                        max_length=12,
+                        verbose_name="to",
+                    ),
+                ),
+                ("occurred_at", models.DateTimeField(verbose_name="occurred")),
+                ("recorded_at", models.DateTimeField(verbose_name="recorded")),
+                ("reason", models.TextField(blank=True, max_length=2000, verbose_name="reason or note")),
+                ("data", models.JSONField(default=dict, verbose_name="facts")),
+                (
+                    "digest",
+                    models.CharField(blank=True, max_length=64, verbose_name="SHA-256 of the request"),
+                ),
+                (
+                    "by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="transitions",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="by",
+                    ),
+                ),
+                (
+                    "event",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="transitions",
+                        to="fieldops.event",
+                        verbose_name="case",
+                    ),
+                ),
+                (
+                    "post",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="transitions",
+                        to="fieldops.post",
+                        verbose_name="acting as",
+                    ),
+                ),
+                (
+                    "work_order",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="transitions",
+                        to="fieldops.workorder",
+                        verbose_name="work order",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'transition',
-                'verbose_name_plural': 'transitions',
-                'ordering': ['event', 'version'],
+                "verbose_name": "transition",
+                "verbose_name_plural": "transitions",
+                "ordering": ["event", "version"],
             },
         ),
         migrations.AddConstraint(
-            model_name='department',
-            constraint=models.UniqueConstraint(fields=('district', 'code'), name='a_department_code_is_unique_in_its_district'),
+            model_name="department",
+            constraint=models.UniqueConstraint(
+                fields=("district", "code"), name="a_department_code_is_unique_in_its_district"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='filingcondition',
-            constraint=models.UniqueConstraint(fields=('event_class', 'number'), name='a_condition_number_is_unique_in_its_class'),
+            model_name="filingcondition",
+            constraint=models.UniqueConstraint(
+                fields=("event_class", "number"), name="a_condition_number_is_unique_in_its_class"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='filingcondition',
-            constraint=models.CheckConstraint(condition=models.Q(('limit_amount__gt', 0)), name='a_limit_is_positive'),
+            model_name="filingcondition",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("limit_amount__gt", 0)), name="a_limit_is_positive"
+            ),
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(fields=['district', '-received_at'], name='event_newest_first'),
+            model_name="event",
+            index=models.Index(fields=["district", "-received_at"], name="event_newest_first"),
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(fields=['district', 'updated_at'], name='event_by_last_change'),
+            model_name="event",
+            index=models.Index(fields=["district", "updated_at"], name="event_by_last_change"),
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(fields=['cell', 'status'], name='event_by_cell'),
+            model_name="event",
+            index=models.Index(fields=["cell", "status"], name="event_by_cell"),
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(fields=['department', 'status'], name='event_by_department'),
+            model_name="event",
+            index=models.Index(fields=["department", "status"], name="event_by_department"),
         ),
         migrations.AddConstraint(
-            model_name='event',
-            constraint=models.UniqueConstraint(fields=('district', 'number'), name='a_case_number_is_unique_in_its_district'),
+            model_name="event",
+            constraint=models.UniqueConstraint(
+                fields=("district", "number"), name="a_case_number_is_unique_in_its_district"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='event',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['reported', 'located', 'accepted', 'filed', 'assigned', 'dispatched', 'taken_on', 'handled', 'confirmed', 'closed', 'declined', 'not_filed'])), name='an_event_has_a_known_status'),
+            model_name="event",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        [
+                            "reported",
+                            "located",
+                            "accepted",
+                            "filed",
+                            "assigned",
+                            "dispatched",
+                            "taken_on",
+                            "handled",
+                            "confirmed",
+                            "closed",
+                            "declined",
+                            "not_filed",
+                        ],
+                    )
+                ),
+                name="an_event_has_a_known_status",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='event',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['reported', 'located', 'accepted', 'filed', 'declined', 'not_filed']), ('department__isnull', False), _connector='OR'), name='an_assigned_case_has_a_department'),
+            model_name="event",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("status__in", ["reported", "located", "accepted", "filed", "declined", "not_filed"]),
+                    ("department__isnull", False),
+                    _connector="OR",
+                ),
+                name="an_assigned_case_has_a_department",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='event',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['reported', 'located', 'accepted']), ('status__in', ['declined', 'not_filed']), ('condition__isnull', False), _connector='OR'), name='a_filed_case_has_a_condition'),
+            model_name="event",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("status__in", ["reported", "located", "accepted"]),
+                    ("status__in", ["declined", "not_filed"]),
+                    ("condition__isnull", False),
+                    _connector="OR",
+                ),
+                name="a_filed_case_has_a_condition",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='event',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['dispatched', 'taken_on', 'handled', 'confirmed', 'closed']), _negated=True), models.Q(('due_at__isnull', False), ('warn_at__isnull', False)), _connector='OR'), name='a_dispatched_case_has_a_limit'),
+            model_name="event",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("status__in", ["dispatched", "taken_on", "handled", "confirmed", "closed"]),
+                        _negated=True,
+                    ),
+                    models.Q(("due_at__isnull", False), ("warn_at__isnull", False)),
+                    _connector="OR",
+                ),
+                name="a_dispatched_case_has_a_limit",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='intakepolicy',
-            constraint=models.UniqueConstraint(fields=('district', 'channel'), name='a_channel_has_one_policy_in_a_district'),
+            model_name="intakepolicy",
+            constraint=models.UniqueConstraint(
+                fields=("district", "channel"), name="a_channel_has_one_policy_in_a_district"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='photo',
-            constraint=models.CheckConstraint(condition=models.Q(('sha256__regex', '^[0-9a-f]{64}$')), name='a_photo_has_a_sha256'),
+            model_name="photo",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("sha256__regex", "^[0-9a-f]{64}$")), name="a_photo_has_a_sha256"
+            ),
         ),
         migrations.AddIndex(
-            model_name='post',
-            index=models.Index(fields=['unit', 'role', 'department'], name='post_by_area'),
+            model_name="post",
+            index=models.Index(fields=["unit", "role", "department"], name="post_by_area"),
         ),
         migrations.AddConstraint(
-            model_name='post',
-            constraint=models.UniqueConstraint(fields=('district', 'name'), name='a_post_name_is_unique_in_its_district'),
+            model_name="post",
+            constraint=models.UniqueConstraint(
+                fields=("district", "name"), name="a_post_name_is_unique_in_its_district"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='post',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('department__isnull', False), ('role', 'department_handler')), models.Q(models.Q(('role', 'department_handler'), _negated=True), ('department__isnull', True)), _connector='OR'), name='exactly_a_handler_has_a_department'),
+            model_name="post",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("department__isnull", False), ("role", "department_handler")),
+                    models.Q(
+                        models.Q(("role", "department_handler"), _negated=True), ("department__isnull", True)
+                    ),
+                    _connector="OR",
+                ),
+                name="exactly_a_handler_has_a_department",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='holding',
-            constraint=models.CheckConstraint(condition=models.Q(('until__isnull', True), ('until__gt', models.F('since')), _connector='OR'), name='a_holding_ends_after_it_began'),
+            model_name="holding",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("until__isnull", True), ("until__gt", models.F("since")), _connector="OR"
+                ),
+                name="a_holding_ends_after_it_began",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='holding',
-            constraint=django.contrib.postgres.constraints.ExclusionConstraint(expressions=[('post', '='), ('user', '='), (models.Func('since', 'until', function='tstzrange', output_field=django.contrib.postgres.fields.ranges.DateTimeRangeField()), '&&')], name='a_person_holds_a_post_once_at_a_time'),
+            model_name="holding",
+            constraint=django.contrib.postgres.constraints.ExclusionConstraint(
+                expressions=[
+                    ("post", "="),
+                    ("user", "="),
+                    (
+                        models.Func(
+                            "since",
+                            "until",
+                            function="tstzrange",
+                            output_field=django.contrib.postgres.fields.ranges.DateTimeRangeField(),
+                        ),
+                        "&&",
+                    ),
+                ],
+                name="a_person_holds_a_post_once_at_a_time",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='responsibilityrule',
-            constraint=models.UniqueConstraint(fields=('district', 'number'), name='a_rule_number_is_unique_in_its_district'),
+            model_name="responsibilityrule",
+            constraint=models.UniqueConstraint(
+                fields=("district", "number"), name="a_rule_number_is_unique_in_its_district"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='responsibilityrule',
-            constraint=models.UniqueConstraint(fields=('district', 'kind', 'major', 'minor', 'unit'), name='a_scope_has_one_responsible_department', nulls_distinct=False),
+            model_name="responsibilityrule",
+            constraint=models.UniqueConstraint(
+                fields=("district", "kind", "major", "minor", "unit"),
+                name="a_scope_has_one_responsible_department",
+                nulls_distinct=False,
+            ),
         ),
         migrations.AddConstraint(
-            model_name='responsibilityrule',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('minor', ''), models.Q(('major', ''), _negated=True), _connector='OR'), models.Q(('major', ''), models.Q(('kind', ''), _negated=True), _connector='OR')), name='a_minor_names_its_major_and_a_major_its_kind'),
+            model_name="responsibilityrule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("minor", ""), models.Q(("major", ""), _negated=True), _connector="OR"),
+                    models.Q(("major", ""), models.Q(("kind", ""), _negated=True), _connector="OR"),
+                ),
+                name="a_minor_names_its_major_and_a_major_its_kind",
+            ),
         ),
         migrations.AddIndex(
-            model_name='workorder',
-            index=models.Index(condition=models.Q(('finished_at__isnull', True)), fields=['post'], name='open_work_of_a_post'),
+            model_name="workorder",
+            index=models.Index(
+                condition=models.Q(("finished_at__isnull", True)), fields=["post"], name="open_work_of_a_post"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='workorder',
-            constraint=models.UniqueConstraint(condition=models.Q(('finished_at__isnull', True)), fields=('event',), name='a_case_has_one_open_work_order'),
+            model_name="workorder",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("finished_at__isnull", True)),
+                fields=("event",),
+                name="a_case_has_one_open_work_order",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='transition',
-            constraint=models.UniqueConstraint(fields=('event', 'version'), name='a_version_is_one_transition'),
+            model_name="transition",
+            constraint=models.UniqueConstraint(
+                fields=("event", "version"), name="a_version_is_one_transition"
+            ),
         ),
     ]

@@ -35,7 +35,12 @@ KEYS = [
     ("fieldops_post", "a_posts_area_is_of_its_district", "unit_id", "gridmap_gridunit"),
     ("fieldops_post", "a_posts_department_is_of_its_district", "department_id", "fieldops_department"),
     ("fieldops_responsibilityrule", "a_rules_area_is_of_its_district", "unit_id", "gridmap_gridunit"),
-    ("fieldops_responsibilityrule", "a_rules_department_is_of_its_district", "department_id", "fieldops_department"),
+    (
+        "fieldops_responsibilityrule",
+        "a_rules_department_is_of_its_district",
+        "department_id",
+        "fieldops_department",
+    ),
     ("fieldops_event", "a_cases_cell_is_of_its_district", "cell_id", "gridmap_cell"),
     ("fieldops_event", "a_cases_department_is_of_its_district", "department_id", "fieldops_department"),
 ]

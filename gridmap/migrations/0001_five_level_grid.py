@@ -8,115 +8,288 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         CreateExtension("postgis"),
         BtreeGistExtension(),
         migrations.CreateModel(
-            name='District',
+            name="District",
             fields=[
-                ('code', models.CharField(help_text='GB/T 2260, 6 digits', max_length=6, primary_key=True, serialize=False, verbose_name='code')),
-                ('name', models.CharField(max_length=40, verbose_name='name')),
-                ('name_en', models.CharField(max_length=80, verbose_name='English name')),
-                ('time_zone', models.CharField(default='Asia/Shanghai', max_length=40, verbose_name='time zone')),
-                ('cell_code_pattern', models.CharField(default='^\\d{15}$', help_text='6+3+3+3 digits here; other cities differ', max_length=80, verbose_name='cell code pattern')),
-                ('work_starts_ends', models.CharField(default='08:00-12:00,14:00-18:00', help_text='local time, comma separated', max_length=80, verbose_name='working hours')),
-                ('class_edition', models.CharField(blank=True, max_length=40, verbose_name='edition of the event classes in force')),
-                ('closes_on_confirmation', models.BooleanField(default=True, verbose_name='a confirmed case closes at once')),
-                ('boundary_note', models.CharField(blank=True, max_length=300, verbose_name='note on the boundaries')),
+                (
+                    "code",
+                    models.CharField(
+                        help_text="GB/T 2260, 6 digits",
+                        max_length=6,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="code",
+                    ),
+                ),
+                ("name", models.CharField(max_length=40, verbose_name="name")),
+                ("name_en", models.CharField(max_length=80, verbose_name="English name")),
+                (
+                    "time_zone",
+                    models.CharField(default="Asia/Shanghai", max_length=40, verbose_name="time zone"),
+                ),
+                (
+                    "cell_code_pattern",
+                    models.CharField(
+                        default="^\\d{15}$",
+                        help_text="6+3+3+3 digits here; other cities differ",
+                        max_length=80,
+                        verbose_name="cell code pattern",
+                    ),
+                ),
+                (
+                    "work_starts_ends",
+                    models.CharField(
+                        default="08:00-12:00,14:00-18:00",
+                        help_text="local time, comma separated",
+                        max_length=80,
+                        verbose_name="working hours",
+                    ),
+                ),
+                (
+                    "class_edition",
+                    models.CharField(
+                        blank=True, max_length=40, verbose_name="edition of the event classes in force"
+                    ),
+                ),
+                (
+                    "closes_on_confirmation",
+                    models.BooleanField(default=True, verbose_name="a confirmed case closes at once"),
+                ),
+                (
+                    "boundary_note",
+                    models.CharField(blank=True, max_length=300, verbose_name="note on the boundaries"),
+                ),
             ],
             options={
-                'verbose_name': 'district',
-                'verbose_name_plural': 'districts',
-                'constraints': [models.CheckConstraint(condition=models.Q(('code__regex', '^\\d{6}$')), name='a_district_code_has_six_digits')],
+                "verbose_name": "district",
+                "verbose_name_plural": "districts",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("code__regex", "^\\d{6}$")), name="a_district_code_has_six_digits"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='GridUnit',
+            name="GridUnit",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('level', models.PositiveSmallIntegerField(choices=[(1, 'District committee'), (2, 'Regional-group committee'), (3, 'Street or town committee'), (4, 'Community (village) organisation'), (5, 'Grid party group')], verbose_name='level')),
-                ('code', models.CharField(max_length=20, verbose_name='code')),
-                ('name', models.CharField(max_length=80, verbose_name='name of the organisation')),
-                ('area_name', models.CharField(max_length=80, verbose_name='name of the area')),
-                ('name_en', models.CharField(blank=True, max_length=120, verbose_name='English name')),
-                ('parent_level', models.PositiveSmallIntegerField(blank=True, editable=False, null=True)),
-                ('boundary', django.contrib.gis.db.models.fields.MultiPolygonField(srid=4326, verbose_name='boundary')),
-                ('synthetic', models.BooleanField(default=False, verbose_name='generated, not surveyed')),
-                ('virtual', models.BooleanField(default=False, verbose_name='virtual unit')),
-                ('district', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='units', to='gridmap.district', verbose_name='district')),
-                ('parent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='gridmap.gridunit', verbose_name='organisation above')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "level",
+                    models.PositiveSmallIntegerField(
+                        choices=[
+                            (1, "District committee"),
+                            (2, "Regional-group committee"),
+                            (3, "Street or town committee"),
+                            (4, "Community (village) organisation"),
+                            (5, "Grid party group"),
+                        ],
+                        verbose_name="level",
+                    ),
+                ),
+                ("code", models.CharField(max_length=20, verbose_name="code")),
+                ("name", models.CharField(max_length=80, verbose_name="name of the organisation")),
+                ("area_name", models.CharField(max_length=80, verbose_name="name of the area")),
+                ("name_en", models.CharField(blank=True, max_length=120, verbose_name="English name")),
+                ("parent_level", models.PositiveSmallIntegerField(blank=True, editable=False, null=True)),
+                (
+                    "boundary",
+                    django.contrib.gis.db.models.fields.MultiPolygonField(srid=4326, verbose_name="boundary"),
+                ),
+                ("synthetic", models.BooleanField(default=False, verbose_name="generated, not surveyed")),
+                ("virtual", models.BooleanField(default=False, verbose_name="virtual unit")),
+                (
+                    "district",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="units",
+                        to="gridmap.district",
+                        verbose_name="district",
+                    ),
+                ),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="children",
+                        to="gridmap.gridunit",
+                        verbose_name="organisation above",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'grid organisation',
-                'verbose_name_plural': 'grid organisations',
-                'ordering': ['level', 'code'],
+                "verbose_name": "grid organisation",
+                "verbose_name_plural": "grid organisations",
+                "ordering": ["level", "code"],
             },
         ),
         migrations.CreateModel(
-            name='Cell',
+            name="Cell",
             fields=[
-                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('code', models.CharField(max_length=20, verbose_name='code')),
-                ('regional_group_level', models.GeneratedField(db_persist=True, expression=models.Value(2), output_field=models.PositiveSmallIntegerField())),
-                ('boundary', django.contrib.gis.db.models.fields.PolygonField(srid=4326, verbose_name='boundary')),
-                ('synthetic', models.BooleanField(default=False, verbose_name='generated, not surveyed')),
-                ('district', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='cells', to='gridmap.district', verbose_name='district')),
-                ('committee', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='gridmap.gridunit', verbose_name='district committee')),
-                ('community', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='gridmap.gridunit', verbose_name='community')),
-                ('party_group', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='gridmap.gridunit', verbose_name='grid party group')),
-                ('regional_group', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='gridmap.gridunit', verbose_name='regional group')),
-                ('street', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='gridmap.gridunit', verbose_name='street')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("code", models.CharField(max_length=20, verbose_name="code")),
+                (
+                    "regional_group_level",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=models.Value(2),
+                        output_field=models.PositiveSmallIntegerField(),
+                    ),
+                ),
+                (
+                    "boundary",
+                    django.contrib.gis.db.models.fields.PolygonField(srid=4326, verbose_name="boundary"),
+                ),
+                ("synthetic", models.BooleanField(default=False, verbose_name="generated, not surveyed")),
+                (
+                    "district",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="cells",
+                        to="gridmap.district",
+                        verbose_name="district",
+                    ),
+                ),
+                (
+                    "committee",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="gridmap.gridunit",
+                        verbose_name="district committee",
+                    ),
+                ),
+                (
+                    "community",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="gridmap.gridunit",
+                        verbose_name="community",
+                    ),
+                ),
+                (
+                    "party_group",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="gridmap.gridunit",
+                        verbose_name="grid party group",
+                    ),
+                ),
+                (
+                    "regional_group",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="gridmap.gridunit",
+                        verbose_name="regional group",
+                    ),
+                ),
+                (
+                    "street",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="gridmap.gridunit",
+                        verbose_name="street",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'unit grid cell',
-                'verbose_name_plural': 'unit grid cells',
-                'ordering': ['code'],
+                "verbose_name": "unit grid cell",
+                "verbose_name_plural": "unit grid cells",
+                "ordering": ["code"],
             },
         ),
         migrations.CreateModel(
-            name='CalendarDay',
+            name="CalendarDay",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('day', models.DateField(verbose_name='day')),
-                ('working', models.BooleanField(verbose_name='is a working day')),
-                ('name', models.CharField(blank=True, max_length=40, verbose_name='name')),
-                ('district', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='calendar_days', to='gridmap.district', verbose_name='district')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("day", models.DateField(verbose_name="day")),
+                ("working", models.BooleanField(verbose_name="is a working day")),
+                ("name", models.CharField(blank=True, max_length=40, verbose_name="name")),
+                (
+                    "district",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="calendar_days",
+                        to="gridmap.district",
+                        verbose_name="district",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'calendar day',
-                'verbose_name_plural': 'calendar days',
-                'ordering': ['day'],
-                'constraints': [models.UniqueConstraint(fields=('district', 'day'), name='a_day_is_ruled_once_in_a_district')],
+                "verbose_name": "calendar day",
+                "verbose_name_plural": "calendar days",
+                "ordering": ["day"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("district", "day"), name="a_day_is_ruled_once_in_a_district"
+                    )
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='gridunit',
-            constraint=models.UniqueConstraint(fields=('district', 'code'), name='a_unit_code_is_unique_in_its_district'),
+            model_name="gridunit",
+            constraint=models.UniqueConstraint(
+                fields=("district", "code"), name="a_unit_code_is_unique_in_its_district"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='gridunit',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('level', 1), ('parent__isnull', True), ('parent_level__isnull', True)), models.Q(('level', 2), ('parent__isnull', False), ('parent_level', 1)), models.Q(('level', 3), ('parent__isnull', False), ('parent_level', 1)), models.Q(('level', 4), ('parent__isnull', False), ('parent_level', 3)), models.Q(('level', 5), ('parent__isnull', False), ('parent_level', 4)), _connector='OR'), name='a_unit_stands_below_the_right_level'),
+            model_name="gridunit",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("level", 1), ("parent__isnull", True), ("parent_level__isnull", True)),
+                    models.Q(("level", 2), ("parent__isnull", False), ("parent_level", 1)),
+                    models.Q(("level", 3), ("parent__isnull", False), ("parent_level", 1)),
+                    models.Q(("level", 4), ("parent__isnull", False), ("parent_level", 3)),
+                    models.Q(("level", 5), ("parent__isnull", False), ("parent_level", 4)),
+                    _connector="OR",
+                ),
+                name="a_unit_stands_below_the_right_level",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='gridunit',
-            constraint=models.UniqueConstraint(fields=('id', 'level'), name='unit_and_level'),
+            model_name="gridunit",
+            constraint=models.UniqueConstraint(fields=("id", "level"), name="unit_and_level"),
         ),
         migrations.AddConstraint(
-            model_name='gridunit',
-            constraint=models.UniqueConstraint(fields=('id', 'parent'), name='unit_and_parent'),
+            model_name="gridunit",
+            constraint=models.UniqueConstraint(fields=("id", "parent"), name="unit_and_parent"),
         ),
         migrations.AddConstraint(
-            model_name='gridunit',
-            constraint=models.UniqueConstraint(fields=('id', 'district'), name='unit_and_district'),
+            model_name="gridunit",
+            constraint=models.UniqueConstraint(fields=("id", "district"), name="unit_and_district"),
         ),
         migrations.AddConstraint(
-            model_name='cell',
-            constraint=models.UniqueConstraint(fields=('district', 'code'), name='a_cell_code_is_unique_in_its_district'),
+            model_name="cell",
+            constraint=models.UniqueConstraint(
+                fields=("district", "code"), name="a_cell_code_is_unique_in_its_district"
+            ),
         ),
     ]

@@ -9,11 +9,21 @@ from django.db import migrations
 KEYS = [
     ("gridmap_gridunit", "a_parent_has_the_level_it_is_said_to_have", "parent_id, parent_level", "id, level"),
     ("gridmap_gridunit", "a_parent_is_of_the_same_district", "parent_id, district_id", "id, district_id"),
-    ("gridmap_cell", "a_cells_party_group_is_of_its_community", "party_group_id, community_id", "id, parent_id"),
+    (
+        "gridmap_cell",
+        "a_cells_party_group_is_of_its_community",
+        "party_group_id, community_id",
+        "id, parent_id",
+    ),
     ("gridmap_cell", "a_cells_community_is_of_its_street", "community_id, street_id", "id, parent_id"),
     ("gridmap_cell", "a_cells_street_is_of_its_committee", "street_id, committee_id", "id, parent_id"),
     ("gridmap_cell", "a_cells_group_is_of_its_committee", "regional_group_id, committee_id", "id, parent_id"),
-    ("gridmap_cell", "a_cells_group_is_a_regional_group", "regional_group_id, regional_group_level", "id, level"),
+    (
+        "gridmap_cell",
+        "a_cells_group_is_a_regional_group",
+        "regional_group_id, regional_group_level",
+        "id, level",
+    ),
     ("gridmap_cell", "a_cells_committee_is_of_its_district", "committee_id, district_id", "id, district_id"),
 ]
 

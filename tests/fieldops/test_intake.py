@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-from django.test.utils import CaptureQueriesContext
 from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from fieldops.errors import (
     NotPermitted,
@@ -15,7 +15,16 @@ from fieldops.errors import (
     UnknownCoordinates,
 )
 from fieldops.intake import Receipt, channel_for, receive
-from fieldops.models import Channel, Event, EventClass, FilingCondition, Report, ReporterContact, Transition, User
+from fieldops.models import (
+    Channel,
+    Event,
+    EventClass,
+    FilingCondition,
+    Report,
+    ReporterContact,
+    Transition,
+    User,
+)
 from fieldops.rights import current_posts
 from gridmap.coordinates import wgs84_to_gcj02
 from gridmap.models import Cell
@@ -71,7 +80,12 @@ def test_a_worker_who_states_no_condition_leaves_it_to_the_desk(file_report: Fil
 
 @pytest.mark.parametrize("with_contact", [False, True])
 def test_one_report_costs_at_most_eight_statements(
-    grid_worker: User, resident: User, cell: Cell, event_class: EventClass, condition: FilingCondition, with_contact: bool
+    grid_worker: User,
+    resident: User,
+    cell: Cell,
+    event_class: EventClass,
+    condition: FilingCondition,
+    with_contact: bool,
 ) -> None:
     """Assignment, transitions and letters included; the nearest open peer sends 49."""
     if with_contact:
@@ -92,7 +106,9 @@ def test_the_same_submission_is_one_case(cell: Cell, event_class: EventClass, re
     assert (Event.objects.count(), Report.objects.count(), Letter.objects.count()) == (1, 1, 1)
 
 
-def test_a_used_id_with_another_content_is_refused(cell: Cell, event_class: EventClass, resident: User) -> None:
+def test_a_used_id_with_another_content_is_refused(
+    cell: Cell, event_class: EventClass, resident: User
+) -> None:
     draft = draft_of(resident, cell, event_class)
     receive(draft)
     with pytest.raises(SubmissionConflict):
@@ -165,7 +181,9 @@ def test_a_report_of_the_same_class_farther_away_is_another_case(
     assert file_report(grid_worker, at=there, condition_id=condition.pk).event.status == "dispatched"
 
 
-def test_a_point_on_a_shared_border_lies_in_exactly_one_cell(file_report: File, resident: User, cell: Cell) -> None:
+def test_a_point_on_a_shared_border_lies_in_exactly_one_cell(
+    file_report: File, resident: User, cell: Cell
+) -> None:
     x, y = cell.boundary.exterior_ring.coords[0]
     covering = Cell.objects.filter(boundary__covers=f"SRID=4326;POINT({x!r} {y!r})").order_by("code")
     assert covering.count() > 1
@@ -188,7 +206,9 @@ def test_contact_is_kept_apart_and_masked(file_report: File, resident: User) -> 
     assert "13800001234" not in str(list(Letter.objects.values_list("payload")))
 
 
-def test_channels_follow_from_posts(resident: User, grid_worker: User, intake_operator: User, leader: User, outsider: User) -> None:
+def test_channels_follow_from_posts(
+    resident: User, grid_worker: User, intake_operator: User, leader: User, outsider: User
+) -> None:
     assert channel_for(current_posts(resident))[1] == Channel.RESIDENT_APP
     assert channel_for(current_posts(grid_worker))[1] == Channel.FIELD_APP
     assert channel_for(current_posts(intake_operator), "service_hall")[1] == Channel.SERVICE_HALL

@@ -74,7 +74,12 @@ def test_a_step_that_turns_someone_away_says_why(step: Step) -> None:
 
 
 def test_turning_away_always_needs_a_reason() -> None:
-    assert {s.value for s in Step if TABLE[s].needs_reason} == {"decline", "do_not_file", "send_back", "rework"}
+    assert {s.value for s in Step if TABLE[s].needs_reason} == {
+        "decline",
+        "do_not_file",
+        "send_back",
+        "rework",
+    }
 
 
 def test_every_state_has_a_phase_and_only_final_ones_lead_nowhere() -> None:

@@ -1,0 +1,86 @@
+"""Rows an administrator edits. Cases and their history are not among them: they change by steps alone."""
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+
+from .models import (
+    Department,
+    EventClass,
+    FilingCondition,
+    Holding,
+    IntakePolicy,
+    Post,
+    ResponsibilityRule,
+    User,
+)
+
+
+class HoldingInline(admin.TabularInline):
+    """Who holds the post."""
+
+    model = Holding
+    extra = 0
+    autocomplete_fields = ["user"]
+
+
+@admin.register(User)
+class PersonAdmin(UserAdmin):
+    """People; what they may do follows from their posts."""
+
+    list_display = ["username", "display_name", "is_active", "is_staff"]
+    search_fields = ["username", "display_name"]
+    fieldsets = [*(UserAdmin.fieldsets or []), (None, {"fields": ["display_name"]})]
+
+
+@admin.register(Post)
+class PostAdmin(admin.ModelAdmin):
+    """Posts and their holders."""
+
+    list_display = ["name", "role", "unit", "department"]
+    list_filter = ["role"]
+    search_fields = ["name"]
+    list_select_related = ["unit", "department"]
+    raw_id_fields = ["unit"]
+    inlines = [HoldingInline]
+
+
+@admin.register(Department)
+class DepartmentAdmin(admin.ModelAdmin):
+    """Departments."""
+
+    list_display = ["code", "name", "name_en"]
+    search_fields = ["code", "name"]
+
+
+class ConditionInline(admin.TabularInline):
+    """The filing conditions of a class."""
+
+    model = FilingCondition
+    extra = 0
+
+
+@admin.register(EventClass)
+class EventClassAdmin(admin.ModelAdmin):
+    """Classes and their filing conditions."""
+
+    list_display = ["key", "name", "major_name", "edition"]
+    list_filter = ["edition", "kind", "major_name"]
+    search_fields = ["name"]
+    inlines = [ConditionInline]
+
+
+@admin.register(ResponsibilityRule)
+class ResponsibilityRuleAdmin(admin.ModelAdmin):
+    """Who is responsible for what and where."""
+
+    list_display = ["number", "kind", "major", "minor", "unit", "department", "source"]
+    list_filter = ["kind", "department"]
+    list_select_related = ["unit", "department"]
+    raw_id_fields = ["unit"]
+
+
+@admin.register(IntakePolicy)
+class IntakePolicyAdmin(admin.ModelAdmin):
+    """Which channels go straight through."""
+
+    list_display = ["channel", "straight_through"]
