@@ -38,7 +38,9 @@ async def start_servers(supervisor: Supervisor, place: Place, env: Mapping[str, 
         left.unlink(missing_ok=True)
 
     async def answers() -> bool:
-        return await asyncio.to_thread(_answers, f"http://127.0.0.1:{port}/login/")
+        return await accepts_at(pages) and await asyncio.to_thread(
+            _answers, f"http://127.0.0.1:{port}/login/"
+        )
 
     pages_server = [
         *(BIN / "granian", "config.wsgi:application", "--interface", "wsgi", "--no-ws", "--http", "1"),
@@ -73,9 +75,9 @@ async def start_servers(supervisor: Supervisor, place: Place, env: Mapping[str, 
     await supervisor.start(
         Service("pages", pages_server, env, cwd=ROOT, ready=lambda: accepts_at(pages)),
         Service("live", live_server, env, cwd=ROOT, ready=lambda: accepts_at(live)),
-        Service("worker", worker, env, cwd=ROOT),
         Service("front", front, front_env, cwd=ROOT, ready=answers),
     )
+    await supervisor.start(Service("worker", worker, env, cwd=ROOT))  # nobody waits for it
 
 
 async def start_simulator(supervisor: Supervisor, env: Mapping[str, str], *, port: int) -> None:

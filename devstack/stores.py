@@ -58,7 +58,7 @@ def _postgresql(place: Place, *, durable: bool) -> tuple[Service, str]:
         "log_min_messages=warning",
         *(() if durable else UNSAFE_BUT_FAST),
     ]
-    ask = [programs / "pg_isready", "-q", "-h", home, "-p", "5432"]
+    ask = [programs / "pg_isready", "-q", "-h", home, "-p", "5432", "-U", "app", "-d", "app"]
 
     async def is_ready() -> bool:
         asking = await asyncio.create_subprocess_exec(*map(str, ask), env=clean_environment())
