@@ -54,4 +54,6 @@ def test_the_compiled_file_is_current(catalogue: pofile.Catalog) -> None:
     fresh.seek(0)
     wanted = gettext.GNUTranslations(fresh)._catalog
     with PO.with_suffix(".mo").open("rb") as file:
-        assert gettext.GNUTranslations(file)._catalog == wanted
+        compiled = gettext.GNUTranslations(file)._catalog
+    # The empty key is the header, with the time of compilation.
+    assert {**compiled, "": ""} == {**wanted, "": ""}
