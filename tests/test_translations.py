@@ -25,7 +25,11 @@ def _in_sources() -> set[str]:
     found: set[str] = set()
     for room in ROOMS:
         rows = extract_from_dir(str(ROOT / room), [("**.py", "python")], keywords=KEYWORDS)
-        found |= {message for path, _line, message, *_ in rows if isinstance(message, str) and "migrations" not in path}
+        found |= {
+            message
+            for path, _line, message, *_ in rows
+            if isinstance(message, str) and "migrations" not in path
+        }
         for template in (ROOT / room).rglob("templates/**/*.html"):
             found |= set(re.findall(r'{%\s*translate "([^"]+)"', template.read_text()))
     return found
