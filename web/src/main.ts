@@ -1,5 +1,282 @@
 import './style.css';
+import { goToLogin, loadSession, loadSnapshot, Problem } from './api';
+import type { Frame, Session } from './contract';
 import { t } from './i18n';
+import { type Change, Ledger } from './live/ledger';
+import { Link } from './live/link';
+import { palette } from './map/palette';
+import { MapView } from './map/view';
+import { asServerTime, clockTime, serverNow, setServerTime } from './time';
+import { sayProblem } from './ui/action-forms';
+import { Announcer } from './ui/announcer';
+import { CellPanel } from './ui/cell-panel';
+import { el, setText } from './ui/dom';
+import { EventList } from './ui/event-list';
+import { EventPanel } from './ui/event-panel';
+import { legend, LevelSwitch } from './ui/map-controls';
+import { TopBar } from './ui/top-bar';
+import { learnWords, placeOf, statusLabel } from './words';
 
-const app = document.getElementById('app');
-app?.append(`${t('brand.place')} ${t('brand.name')}`);
+/** Changes are gathered for so long before they are drawn: a burst of frames costs one drawing. */
+const GATHER = 80;
+const LIGHTS_EVERY = 10_000;
+
+declare global {
+  interface Window {
+    /** For tests and for a look into a running page; read-only. */
+    readonly commandCenter: {
+      readonly ready: boolean;
+      markers(): { id: string; status: string; colour: string; pixel: [number, number] | null }[];
+    };
+  }
+}
+
+const app = document.getElementById('app') ?? document.body.appendChild(el('div', { id: 'app' }));
+
+async function begin(): Promise<void> {
+  app.replaceChildren(el('p', { class: 'starting', role: 'status' }, t('start.loading')));
+  try {
+    run(await loadSession());
+  } catch (error) {
+    const words = error instanceof Problem ? sayProblem(error) : String(error);
+    app.replaceChildren(
+      el(
+        'div',
+        { class: 'starting', role: 'alert' },
+        el('p', {}, t('start.failed')),
+        el('p', {}, words),
+        el('button', { class: 'action primary', onclick: () => void begin() }, t('start.again')),
+      ),
+    );
+  }
+}
+
+function run(session: Session): void {
+  learnWords(session);
+  const ledger = new Ledger();
+  const topBar = new TopBar(session);
+  const banner = el('div', { class: 'banner', role: 'alert', hidden: true });
+  const announcer = new Announcer();
+  const list = new EventList({
+    onSelect: (id) => select({ event: id }),
+    onFilter: (matches) => map.markers.emphasise(matches),
+  });
+  const panel = new EventPanel({
+    onClose: () => select(null),
+    onDetail: (detail) => {
+      if (!ledger.held.has(detail.id)) map.selectEvent(detail, true);
+    },
+    onDone: (detail, action) => {
+      announcer.say(t('action.done', { action: action.label }));
+      gather(ledger.hear({ type: 'events', events: [detail] }, serverNow()));
+    },
+    find: (number) => [...ledger.held.values()].find((frame) => frame.number === number),
+    onSelect: (id) => select({ event: id }),
+  });
+  const cellPanel = new CellPanel(
+    () => select(null),
+    (id) => select({ event: id }),
+  );
+  const levels = new LevelSwitch(session.levels, (level) => map.boundaries.toggle(level));
+  const canvas = el('div', { class: 'map', tabindex: 0, 'aria-label': t('map.title') });
+  const stage = el(
+    'main',
+    { class: 'stage' },
+    canvas,
+    el('div', { class: 'map-corner top' }, levels.element),
+    el(
+      'div',
+      { class: 'map-corner bottom' },
+      legend(),
+      session.district.notice ? el('p', { class: 'notice', 'data-testid': 'synthetic-notice' }, session.district.notice) : null,
+    ),
+    el('button', { class: 'whole', type: 'button', title: t('map.whole'), 'aria-label': t('map.whole'), onclick: () => map.showWholeDistrict() }, '⛶'),
+    panel.element,
+    cellPanel.element,
+  );
+  app.replaceChildren(topBar.element, banner, list.element, stage, announcer.element);
+
+  const map = new MapView(canvas, session.district, {
+    onEvent: (id) => select({ event: id }),
+    onCell: (code) => select({ cell: code }),
+    onNothing: () => select(null),
+    describe: (id) => {
+      const frame = ledger.held.get(id);
+      return frame ? tooltip(frame) : null;
+    },
+    onVisibility: () => queueMicrotask(() => levels.reflect(map.boundaries)),
+  });
+
+  // What changed since the last drawing.
+  let waiting: { change: Change; fresh: boolean }[] = [];
+  let drawing: ReturnType<typeof setTimeout> | undefined;
+
+  function gather(change: Change, fresh = true): void {
+    if (!change.added.length && !change.updated.length && !change.removed.length) return;
+    waiting.push({ change, fresh });
+    drawing ??= setTimeout(draw, GATHER);
+  }
+
+  function draw(): void {
+    drawing = undefined;
+    const batch = waiting;
+    waiting = [];
+    for (const { change, fresh } of batch) {
+      map.apply(change, fresh);
+      if (fresh) announcer.sayUrgent([...change.added, ...change.updated].filter(turnedUrgent));
+      for (const frame of [...change.added, ...change.updated]) panel.update(frame);
+      for (const id of change.removed) panel.gone(id);
+    }
+    list.show(ledger.held.values(), link.truncated);
+    topBar.showCounts(ledger.held.values());
+  }
+
+  const urgent = new Set<string>();
+  function turnedUrgent(frame: Frame): boolean {
+    const before = urgent.has(frame.id);
+    if (frame.light === 'red') urgent.add(frame.id);
+    else urgent.delete(frame.id);
+    return frame.light === 'red' && !before;
+  }
+
+  let snapshotTaken = false;
+  const link = new Link({
+    ledger,
+    openSocket: () => new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}${session.socket}`),
+    loadSnapshot,
+    checkSession: loadSession,
+    now: serverNow,
+    onServerTime: setServerTime,
+    onChange: (change, origin) => {
+      if (origin === 'frame') {
+        gather(change);
+        return;
+      }
+      for (const frame of ledger.held.values()) turnedUrgent(frame);
+      gather(change, false);
+      if (!snapshotTaken) {
+        snapshotTaken = true;
+        draw();
+        follow();
+        void becomeReady();
+      }
+    },
+    onState: showLink,
+    onRefused: (why) => {
+      if (why === 'login') goToLogin();
+      else showBanner(t('connection.refused'));
+    },
+  });
+
+  function showLink(): void {
+    topBar.showState(link.state);
+    if (link.state === 'live') banner.hidden = true;
+    else if (link.state === 'stale') showBanner(t('connection.lost', { time: clockTime(asServerTime(link.heardAt)) }));
+  }
+
+  function showBanner(words: string): void {
+    banner.hidden = false;
+    setText(banner, words);
+  }
+
+  type Selection = { event: string } | { cell: string } | null;
+
+  /** The address names the selection, so a link opens it and “back” returns to it. */
+  function select(selection: Selection): void {
+    const hash = selection === null ? '' : 'event' in selection ? `#event=${selection.event}` : `#cell=${selection.cell}`;
+    if (hash === location.hash) follow();
+    else if (hash) location.hash = hash;
+    else {
+      history.pushState(null, '', location.pathname + location.search);
+      follow();
+    }
+  }
+
+  function follow(): void {
+    const [, kind, value = ''] = /^#(event|cell)=([\w-]+)$/.exec(location.hash) ?? [];
+    const event = kind === 'event' ? value : null;
+    const cell = kind === 'cell' ? value : null;
+    const known = event === null ? undefined : ledger.held.get(event);
+
+    if (event === null) panel.close();
+    else panel.open(event, known);
+    list.markSelected(event);
+    if (cell === null) {
+      cellPanel.close();
+      map.selectCell(null);
+    } else {
+      void showCell(cell);
+    }
+    map.setCovered(event || cell ? (panel.element.offsetWidth || cellPanel.element.offsetWidth) : 0);
+    map.selectEvent(known ?? null, true);
+  }
+
+  async function showCell(code: string): Promise<void> {
+    await map.boundaries.load(6).catch(() => undefined);
+    if (location.hash !== `#cell=${code}`) return;
+    const cell = map.selectCell(code);
+    const names: unknown = cell?.get('levels');
+    const events = [...ledger.held.values()].filter((frame) => frame.cell === code);
+    cellPanel.open(code, Array.isArray(names) ? names.map(String) : [], session.levels, events);
+    map.setCovered(cellPanel.element.offsetWidth);
+  }
+
+  let ready = false;
+  async function becomeReady(): Promise<void> {
+    await Promise.all([1, 3].map((level) => map.boundaries.load(level).catch(() => undefined)));
+    await map.painted();
+    ready = true;
+    // What a click on a cell needs, once the first picture is there.
+    void map.boundaries.load(6).catch(() => undefined);
+  }
+
+  Object.defineProperty(window, 'commandCenter', {
+    value: Object.freeze({
+      get ready() {
+        return ready;
+      },
+      markers: () =>
+        [...ledger.held.values()].map(({ id, status, phase }) => ({
+          id,
+          status,
+          colour: palette().phase[phase],
+          pixel: map.pixelOf(id),
+        })),
+    }),
+  });
+
+  setInterval(() => {
+    topBar.tick();
+    panel.tick();
+  }, 1_000);
+  setInterval(() => {
+    gather(ledger.turnLights(serverNow()));
+    list.show(ledger.held.values(), link.truncated);
+  }, LIGHTS_EVERY);
+  window.addEventListener('hashchange', follow);
+  window.addEventListener('popstate', follow);
+  window.addEventListener('offline', () => link.lose());
+  window.addEventListener('online', () => link.hurry());
+  document.addEventListener('visibilitychange', () => link.tick());
+  document.addEventListener('keydown', (event) => {
+    const typing = event.target instanceof HTMLElement && event.target.matches('input, textarea, select');
+    if (event.key === 'Escape' && !(typing && (event.target as HTMLInputElement).value)) select(null);
+    else if (event.key === '/' && !typing) {
+      event.preventDefault();
+      list.focusSearch();
+    }
+  });
+  link.start();
+}
+
+function tooltip(frame: Frame): Node {
+  return el(
+    'div',
+    {},
+    el('strong', {}, frame.class.name),
+    el('div', {}, `${statusLabel(frame.status)} · ${placeOf(frame)}`),
+    frame.description ? el('div', { class: 'tip-words' }, frame.description) : null,
+  );
+}
+
+void begin();

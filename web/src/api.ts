@@ -1,0 +1,67 @@
+/** Requests to the command center's HTTP interface; refusals become `Problem`. */
+
+import type { Detail, FieldValue, ProblemBody, Session, Snapshot } from './contract';
+
+/** A refusal that says what is wrong (RFC 9457), or, with status 0, a server that could not be reached. */
+export class Problem extends Error {
+  readonly status: number;
+  readonly code: string;
+  /** Words for single fields, by field name. */
+  readonly fields: Map<string, string>;
+
+  constructor(status: number, body: ProblemBody) {
+    super(body.detail || body.title || '');
+    this.status = status;
+    this.code = body.code ?? '';
+    this.fields = new Map((body.errors ?? []).map((error) => [error.pointer.replace(/^#\//, ''), error.detail]));
+  }
+}
+
+export const loadSession = (): Promise<Session> => request('/api/command/session');
+
+export const loadSnapshot = (signal?: AbortSignal): Promise<Snapshot> => request('/api/command/events', { signal });
+
+export const loadDetail = (id: string, signal?: AbortSignal): Promise<Detail> =>
+  request(`/api/command/events/${encodeURIComponent(id)}`, { signal });
+
+/** The boundaries of level 1 to 5 or of the cells, as a GeoJSON FeatureCollection in WGS-84. */
+export const loadGrid = (level: string): Promise<object> => request(`/api/command/grid/${level}`);
+
+/** Take a step with an event; answers the event anew. `version` is what the operator saw. */
+export const act = (id: string, action: string, fields: Record<string, FieldValue>, version: number): Promise<Detail> =>
+  request(`/api/command/events/${encodeURIComponent(id)}/${encodeURIComponent(action)}`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', 'X-CSRFToken': csrfToken() },
+    body: JSON.stringify({ ...fields, version }),
+  });
+
+export function csrfToken(): string {
+  return /(?:^|;\s*)csrftoken=([^;]*)/.exec(document.cookie)?.[1] ?? '';
+}
+
+/** Leave for the login page, and come back to the same selection. */
+export function goToLogin(): void {
+  location.assign(`/login/?next=${encodeURIComponent(location.pathname + location.hash)}`);
+}
+
+async function request<T>(path: string, init: RequestInit & { signal?: AbortSignal | undefined } = {}): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetch(path, {
+      credentials: 'same-origin',
+      ...init,
+      headers: { Accept: 'application/json, application/geo+json, application/problem+json', ...init.headers },
+    });
+  } catch (error) {
+    if (init.signal?.aborted) throw error;
+    throw new Problem(0, {});
+  }
+  if (response.ok) {
+    return (await response.json().catch(() => {
+      throw new Problem(0, {});
+    })) as T;
+  }
+  const body = (await response.json().catch(() => ({}))) as ProblemBody;
+  if (response.status === 401 || body.code === 'not_authenticated') goToLogin();
+  throw new Problem(response.status, body);
+}

@@ -1,0 +1,137 @@
+/** What the server sends and takes: the command center's HTTP interface and the map socket. */
+
+export type Phase = 'intake' | 'dispatch' | 'handling' | 'checking' | 'closed' | 'declined';
+export type Light = 'green' | 'yellow' | 'red' | 'none';
+
+export const PHASES: readonly Phase[] = ['intake', 'dispatch', 'handling', 'checking', 'closed', 'declined'];
+export const ENDED: ReadonlySet<Phase> = new Set<Phase>(['closed', 'declined']);
+
+/** One event as the map and the list show it. Times are ISO 8601 in UTC, `point` is WGS-84 [lon, lat] in degrees. */
+export interface Frame {
+  id: string;
+  number: string;
+  version: number;
+  status: string;
+  phase: Phase;
+  light: Light;
+  point: [number, number];
+  class: { code: string; name: string };
+  kind: 'event' | 'component';
+  cell: string;
+  street: string;
+  community: string;
+  department: string | null;
+  handler: string | null;
+  description: string;
+  received_at: string;
+  warn_at?: string | null;
+  due_at: string | null;
+  updated_at: string;
+}
+
+export interface Snapshot {
+  truncated: boolean;
+  events: Frame[];
+}
+
+export interface LevelName {
+  level: number;
+  label: string;
+  name: string;
+  code: string;
+}
+
+export interface WorkOrder {
+  id: string;
+  department: string;
+  post: string;
+  dispatched_at: string | null;
+  received_at: string | null;
+  seen_at: string | null;
+  taken_on_at: string | null;
+  handled_at: string | null;
+  sent_back_at?: string | null;
+  due_at: string | null;
+}
+
+export interface Photo {
+  id: string;
+  step: string;
+  url: string;
+  thumbnail_url: string | null;
+  taken_at: string | null;
+}
+
+export interface TimelineEntry {
+  id: string;
+  version: number;
+  kind: string;
+  kind_label: string;
+  from: string | null;
+  to: string | null;
+  by: string | null;
+  post: string | null;
+  occurred_at: string;
+  reason: string;
+}
+
+export type FieldValue = string | number | null;
+
+export interface ActionField {
+  name: string;
+  label?: string;
+  required: boolean;
+  value?: FieldValue;
+  empty_label?: string;
+  choices?: { value: string | number; label: string }[];
+}
+
+export interface Action {
+  name: string;
+  label: string;
+  fields: ActionField[];
+}
+
+export interface Detail extends Frame {
+  condition: { text: string; closing: string; limit_text: string } | null;
+  levels: LevelName[];
+  responsibility: { department: string; why: string } | null;
+  reports: { id: string; channel_label: string; reported_at: string; reporter: string }[];
+  work_orders: WorkOrder[];
+  photos: Photo[];
+  timeline: TimelineEntry[];
+  nearby: string[];
+  actions: Action[];
+}
+
+export interface Post {
+  role: string;
+  label: string;
+  unit: string;
+  department: string | null;
+}
+
+export interface Session {
+  user: { name: string; posts: Post[] };
+  district: { code: string; name: string; bbox: [number, number, number, number]; notice: string };
+  levels: { level: number; label: string }[];
+  statuses: { code: string; label: string; phase: Phase; open: boolean }[];
+  socket: string;
+}
+
+/** What the map socket says. */
+export type Message =
+  | { type: 'hello'; server_time: string }
+  | { type: 'events'; events: Frame[] }
+  | { type: 'gone'; ids: string[] }
+  | { type: 'refetch' }
+  | { type: 'pong' };
+
+/** RFC 9457 problem details. */
+export interface ProblemBody {
+  title?: string;
+  status?: number;
+  detail?: string;
+  code?: string;
+  errors?: { pointer: string; detail: string }[];
+}

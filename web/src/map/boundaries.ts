@@ -1,0 +1,181 @@
+import type Feature from 'ol/Feature';
+import type { FeatureLike } from 'ol/Feature';
+import GeoJSON from 'ol/format/GeoJSON';
+import type Geometry from 'ol/geom/Geometry';
+import MultiPolygon from 'ol/geom/MultiPolygon';
+import Polygon from 'ol/geom/Polygon';
+import VectorLayer from 'ol/layer/Vector';
+import type Map from 'ol/Map';
+import VectorSource from 'ol/source/Vector';
+import { Fill, Stroke, Style, Text } from 'ol/style';
+import { loadGrid } from '../api';
+import { palette } from './palette';
+
+export const LEVELS: readonly number[] = [1, 2, 3, 4, 5, 6];
+
+interface LevelLook {
+  width: number;
+  dash?: number[];
+  /** Shown from this zoom on unless the operator decides otherwise; never, when undefined. */
+  fromZoom?: number;
+  labelsFromZoom: number;
+  font: string;
+}
+
+const FAMILY = '"Noto Sans CJK SC", "Microsoft YaHei", "WenQuanYi Micro Hei", system-ui, sans-serif';
+const LOOKS: Record<number, LevelLook> = {
+  1: { width: 3.5, fromZoom: 0, labelsFromZoom: Infinity, font: '' },
+  2: { width: 2.6, dash: [12, 6], labelsFromZoom: 0, font: `600 13px ${FAMILY}` },
+  3: { width: 1.9, fromZoom: 0, labelsFromZoom: 0, font: `600 14px ${FAMILY}` },
+  4: { width: 1, fromZoom: 12.2, labelsFromZoom: 13, font: `12px ${FAMILY}` },
+  5: { width: 1, dash: [2, 3], fromZoom: 14.2, labelsFromZoom: 14.8, font: `11px ${FAMILY}` },
+  6: { width: 0.8, fromZoom: 14.8, labelsFromZoom: 16, font: `11px ${FAMILY}` },
+};
+
+/** The five levels and the cells: lines, labels, and which of them are shown. */
+export class Boundaries {
+  private readonly map: Map;
+  private readonly onVisibility: () => void;
+  private readonly sources: Record<number, VectorSource> = {};
+  private readonly lines: Record<number, VectorLayer> = {};
+  private readonly labels: Record<number, VectorLayer> = {};
+  private readonly chosen: Record<number, boolean> = {};
+  private readonly loads: Record<number, Promise<void>> = {};
+  private readonly marked = new VectorSource();
+
+  constructor(map: Map, onVisibility: () => void) {
+    this.map = map;
+    this.onVisibility = onVisibility;
+    for (const level of LEVELS) this.addLevel(level);
+    map.addLayer(
+      new VectorLayer({
+        source: this.marked,
+        zIndex: 8,
+        style: () =>
+          new Style({
+            stroke: new Stroke({ color: palette().phase.intake, width: 2.5 }),
+            fill: new Fill({ color: palette().chosen }),
+          }),
+      }),
+    );
+    map.getView().on('change:resolution', () => this.update());
+    this.update();
+  }
+
+  /** The lines of a level come once, when they are first wanted; a failed load is tried again on the next wish. */
+  load(level: number): Promise<void> {
+    this.loads[level] ??= loadGrid(level === 6 ? 'cells' : String(level)).then(
+      (collection) => {
+        const features = new GeoJSON().readFeatures(collection, {
+          dataProjection: 'EPSG:4326',
+          featureProjection: 'EPSG:3857',
+        });
+        this.sources[level]?.addFeatures(features);
+      },
+      (error: unknown) => {
+        delete this.loads[level];
+        throw error;
+      },
+    );
+    return this.loads[level];
+  }
+
+  visible(level: number): boolean {
+    return this.chosen[level] ?? this.zoom() >= (LOOKS[level]?.fromZoom ?? Infinity);
+  }
+
+  /** The operator decides; from then on the zoom no longer does. */
+  toggle(level: number): void {
+    this.chosen[level] = !this.visible(level);
+    this.update();
+  }
+
+  cellAt(coordinate: number[]): Feature<Geometry> | undefined {
+    return this.sources[6]?.getFeaturesAtCoordinate(coordinate)[0];
+  }
+
+  cell(code: string): Feature<Geometry> | undefined {
+    return this.sources[6]?.getFeatureById(code) as Feature<Geometry> | undefined;
+  }
+
+  /** Mark one cell, or none. */
+  mark(cell: Feature<Geometry> | undefined): void {
+    this.marked.clear();
+    if (cell) this.marked.addFeature(cell);
+  }
+
+  /** Draw anew after the colour scheme changed. */
+  restyle(): void {
+    for (const level of LEVELS) this.setStyles(level);
+    this.marked.changed();
+  }
+
+  private zoom(): number {
+    return this.map.getView().getZoom() ?? 0;
+  }
+
+  private addLevel(level: number): void {
+    const source = new VectorSource();
+    const lines = new VectorLayer({ source, zIndex: 7 - level, visible: false });
+    const labels = new VectorLayer({ source, zIndex: 20 - level, visible: false, declutter: 'names' });
+    this.sources[level] = source;
+    this.lines[level] = lines;
+    this.labels[level] = labels;
+    this.setStyles(level);
+    this.map.addLayer(lines);
+    this.map.addLayer(labels);
+  }
+
+  private setStyles(level: number): void {
+    const look = LOOKS[level];
+    const lines = this.lines[level];
+    const labels = this.labels[level];
+    if (!look || !lines || !labels) return;
+    const colours = palette();
+    const stroke = new Stroke({
+      color: colours.line[level] ?? colours.ink,
+      width: look.width,
+      ...(look.dash ? { lineDash: look.dash } : {}),
+      lineJoin: 'round',
+    });
+    const fill = level === 1 ? colours.paper : level === 2 ? colours.group : undefined;
+    lines.setStyle(new Style({ stroke, ...(fill ? { fill: new Fill({ color: fill }) } : {}) }));
+    const text = new Text({
+      font: look.font,
+      overflow: true,
+      fill: new Fill({ color: level === 2 ? (colours.line[2] ?? colours.label) : colours.label }),
+      stroke: new Stroke({ color: colours.paper, width: 3 }),
+    });
+    const style = new Style({ text, geometry: largestPart });
+    labels.setStyle((feature) => {
+      text.setText(labelOf(feature, level));
+      return style;
+    });
+  }
+
+  private update(): void {
+    for (const level of LEVELS) {
+      const visible = this.visible(level);
+      const labels = visible && this.zoom() >= (LOOKS[level]?.labelsFromZoom ?? Infinity);
+      if (visible && this.loads[level] === undefined) void this.load(level).catch(() => undefined);
+      this.lines[level]?.setVisible(visible);
+      this.labels[level]?.setVisible(labels);
+    }
+    this.onVisibility();
+  }
+}
+
+/** A cell is known on its street by the last six digits of its code. */
+function labelOf(feature: FeatureLike, level: number): string {
+  const name = String(feature.get('name') ?? '');
+  return level === 6 ? name.slice(-6) : name;
+}
+
+function largestPart(feature: FeatureLike): Geometry | undefined {
+  const geometry = feature.getGeometry();
+  if (geometry instanceof Polygon) return geometry.getInteriorPoint();
+  if (!(geometry instanceof MultiPolygon)) return undefined;
+  const parts = geometry.getPolygons();
+  const largest = parts.reduce((best, part) => (part.getArea() > best.getArea() ? part : best));
+  return largest.getInteriorPoint();
+}

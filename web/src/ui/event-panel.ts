@@ -1,0 +1,315 @@
+import { loadDetail, Problem } from '../api';
+import type { Action, Detail, Frame, LevelName, Photo, TimelineEntry, WorkOrder } from '../contract';
+import { t } from '../i18n';
+import { exactTime, shortTime } from '../time';
+import { clockWords, placeOf, statusLabel } from '../words';
+import { ActionForms, sayProblem } from './action-forms';
+import { el, setText } from './dom';
+import { markerImage } from './marker-image';
+
+/** So long after a newer version was seen, its detail is fetched: a burst of steps costs one request. */
+const SETTLE = 250;
+const PATIENCE = [1_000, 3_000, 8_000];
+
+export interface PanelCallbacks {
+  onClose: () => void;
+  onDetail: (detail: Detail) => void;
+  onDone: (detail: Detail, action: Action) => void;
+  /** An event with this number, if it is held. */
+  find: (number: string) => Frame | undefined;
+  onSelect: (id: string) => void;
+}
+
+/** Everything about the selected event. Parts that did not change are left alone. */
+export class EventPanel {
+  readonly element: HTMLElement;
+  private readonly callbacks: PanelCallbacks;
+  private readonly title = el('h2', { tabindex: -1 });
+  private readonly head = el('div', { class: 'panel-head' });
+  private readonly clock = el('span', { class: 'panel-clock' });
+  private readonly body = el('div', { class: 'panel-facts' });
+  private readonly notice = el('p', { class: 'panel-notice', role: 'status' });
+  private readonly actions: ActionForms;
+  private frame: Frame | null = null;
+  private detail: Detail | null = null;
+  private parts = new Map<string, { content: string; node: Node }>();
+  private loading: AbortController | null = null;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(callbacks: PanelCallbacks) {
+    this.callbacks = callbacks;
+    this.actions = new ActionForms({
+      onDone: (detail, action) => {
+        this.take(detail);
+        callbacks.onDone(detail, action);
+      },
+      onStale: () => this.fetchSoon(0),
+    });
+    this.element = el(
+      'aside',
+      { class: 'panel', 'data-testid': 'event-panel', 'aria-label': t('panel.title'), hidden: true },
+      el(
+        'div',
+        { class: 'panel-bar' },
+        this.title,
+        el('button', { class: 'close', type: 'button', 'aria-label': t('panel.close'), 'data-testid': 'panel-close', onclick: () => callbacks.onClose() }, '×'),
+      ),
+      el('div', { class: 'panel-scroll' }, this.head, this.notice, this.actions.element, this.body),
+    );
+  }
+
+  get openEvent(): string | null {
+    return this.frame?.id ?? null;
+  }
+
+  /** Open an event; what its frame tells is shown at once, the rest when it comes. */
+  open(id: string, frame: Frame | undefined): void {
+    if (this.frame?.id === id) return;
+    this.leave();
+    this.element.hidden = false;
+    this.element.dataset.eventId = id;
+    setText(this.title, frame?.class.name ?? t('panel.loading'));
+    setText(this.notice, frame ? '' : t('panel.loading'));
+    if (frame) this.showHead(frame);
+    this.frame = frame ?? ({ id, version: 0 } as Frame);
+    this.element.querySelector('.panel-scroll')?.scrollTo(0, 0);
+    this.fetchSoon(0);
+  }
+
+  close(): void {
+    this.leave();
+    this.element.hidden = true;
+    delete this.element.dataset.eventId;
+  }
+
+  focus(): void {
+    this.title.focus();
+  }
+
+  /** A newer frame of the open event came, or its light turned. */
+  update(frame: Frame): void {
+    if (this.frame?.id !== frame.id) return;
+    this.showHead(frame);
+    if (frame.version > (this.detail?.version ?? 0)) this.fetchSoon(SETTLE);
+  }
+
+  /** The open event is no longer visible to this viewer. */
+  gone(id: string): void {
+    if (this.frame?.id !== id) return;
+    clearTimeout(this.timer);
+    this.loading?.abort();
+    this.actions.clear();
+    setText(this.notice, t('panel.gone'));
+  }
+
+  tick(): void {
+    if (this.frame?.due_at) setText(this.clock, clockWords(this.frame));
+  }
+
+  private leave(): void {
+    clearTimeout(this.timer);
+    this.loading?.abort();
+    this.frame = null;
+    this.detail = null;
+    this.parts.clear();
+    this.actions.clear();
+    this.head.replaceChildren();
+    this.body.replaceChildren();
+  }
+
+  private fetchSoon(wait: number, attempt = 0): void {
+    const id = this.frame?.id;
+    if (id === undefined) return;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void this.fetch(id, attempt), wait);
+  }
+
+  private async fetch(id: string, attempt: number): Promise<void> {
+    this.loading?.abort();
+    const loading = new AbortController();
+    this.loading = loading;
+    try {
+      this.take(await loadDetail(id, loading.signal));
+    } catch (error) {
+      if (loading.signal.aborted) return;
+      if (!(error instanceof Problem)) throw error;
+      if (error.status === 404 || error.status === 403) {
+        if (!this.detail) setText(this.title, t('panel.title'));
+        this.actions.clear();
+        setText(this.notice, t('panel.gone'));
+        return;
+      }
+      setText(this.notice, `${t('panel.failed')} ${sayProblem(error)}`);
+      this.fetchSoon(PATIENCE[Math.min(attempt, PATIENCE.length - 1)] ?? 0, attempt + 1);
+    }
+  }
+
+  private take(detail: Detail): void {
+    if (detail.id !== this.frame?.id || detail.version < (this.detail?.version ?? 0)) return;
+    this.detail = detail;
+    setText(this.notice, '');
+    this.showHead(detail);
+    this.actions.show(detail);
+    this.showBody(detail);
+    this.callbacks.onDetail(detail);
+  }
+
+  private showHead(frame: Frame): void {
+    if (this.frame && this.frame.id === frame.id && this.frame.version > frame.version) return;
+    this.frame = frame;
+    setText(this.title, frame.class.name);
+    setText(this.clock, clockWords(frame));
+    const words = el(
+      'div',
+      { class: 'head-words' },
+      el(
+        'p',
+        { class: 'head-line' },
+        el('span', { class: 'status', 'data-testid': 'panel-status', 'data-status': frame.status }, statusLabel(frame.status)),
+        frame.light === 'none' ? null : el('span', { class: `light light-${frame.light}` }, t(`light.${frame.light}`)),
+        this.clock,
+      ),
+      el('p', { class: 'number', 'data-testid': 'event-number' }, frame.number),
+      el('p', { class: 'place' }, placeOf(frame)),
+    );
+    this.head.replaceChildren(markerImage(frame.phase, frame.light), words);
+  }
+
+  private showBody(detail: Detail): void {
+    const parts: [string, unknown, () => Node | null][] = [
+      ['facts', [detail.description, detail.condition, detail.due_at, detail.received_at, detail.class], () => facts(detail)],
+      ['levels', detail.levels, () => section(t('panel.levels'), levelChain(detail.levels))],
+      ['responsibility', detail.responsibility, () => responsibility(detail)],
+      ['orders', detail.work_orders, () => list(t('panel.work_orders'), detail.work_orders.map(workOrder))],
+      ['photos', detail.photos, () => photos(detail.photos)],
+      ['reports', detail.reports, () => list(t('panel.reports'), detail.reports.map(report))],
+      ['nearby', detail.nearby, () => this.nearby(detail.nearby)],
+      ['timeline', detail.timeline, () => section(t('panel.timeline'), timeline(detail.timeline))],
+    ];
+    const nodes = parts.map(([name, data, build]) => {
+      const content = JSON.stringify(data);
+      const old = this.parts.get(name);
+      if (old?.content === content) return old.node;
+      const node = build() ?? document.createTextNode('');
+      this.parts.set(name, { content, node });
+      return node;
+    });
+    const changed = nodes.some((node, index) => this.body.childNodes[index] !== node);
+    if (changed) this.body.replaceChildren(...nodes);
+  }
+
+  private nearby(numbers: string[]): Node | null {
+    const links = numbers.map((number) => {
+      const frame = this.callbacks.find(number);
+      if (!frame) return el('span', { class: 'number' }, number);
+      return el(
+        'button',
+        { type: 'button', class: 'link', onclick: () => this.callbacks.onSelect(frame.id) },
+        `${number} ${frame.class.name}`,
+      );
+    });
+    return list(t('panel.nearby'), links);
+  }
+}
+
+const section = (title: string, ...content: (Node | string)[]): HTMLElement =>
+  el('section', { class: 'panel-part' }, el('h3', {}, title), ...content);
+
+const list = (title: string, items: Node[]): Node | null => (items.length ? section(title, ...items) : null);
+
+const fact = (label: string, value: string | null | undefined): Node[] =>
+  value ? [el('dt', {}, label), el('dd', {}, value)] : [];
+
+function facts(detail: Detail): Node {
+  const condition = detail.condition;
+  return el(
+    'section',
+    { class: 'panel-part' },
+    detail.description ? el('p', { class: 'description' }, detail.description) : null,
+    el(
+      'dl',
+      { class: 'facts' },
+      ...fact(t('panel.condition'), condition?.text),
+      ...fact(t('panel.limit'), condition?.limit_text),
+      ...fact(t('panel.closing'), condition?.closing),
+      ...fact(t('panel.due'), detail.due_at && exactTime(detail.due_at)),
+      ...fact(t('panel.received'), exactTime(detail.received_at)),
+    ),
+  );
+}
+
+/** The organisations that answer for a place, from the district down to the cell. */
+export const levelChain = (levels: LevelName[]): HTMLElement =>
+  el(
+    'ol',
+    { class: 'chain' },
+    ...levels.map(({ level, label, name }) =>
+      el('li', { 'data-level': level }, el('span', { class: 'chain-label' }, label), el('span', { class: 'chain-name' }, name)),
+    ),
+  );
+
+function responsibility(detail: Detail): Node | null {
+  if (!detail.responsibility) return null;
+  const { department, why } = detail.responsibility;
+  return section(t('panel.responsibility'), el('p', { class: 'strong' }, department), el('p', { class: 'why' }, why));
+}
+
+function workOrder(order: WorkOrder): Node {
+  const steps: [string, string | null][] = [
+    [t('order.dispatched'), order.dispatched_at],
+    [t('order.received'), order.received_at],
+    [t('order.seen'), order.seen_at],
+    [t('order.taken_on'), order.taken_on_at],
+    [t('order.handled'), order.handled_at],
+  ];
+  return el(
+    'div',
+    { class: 'order', 'data-testid': 'work-order' },
+    el('p', { class: 'order-who' }, el('span', { class: 'strong' }, order.department), ' ', order.post),
+    el(
+      'ol',
+      { class: 'delivery' },
+      ...steps.map(([label, time]) =>
+        el('li', { class: time ? 'done' : 'ahead', title: time ? exactTime(time) : null }, el('span', { class: 'step' }, label), el('time', { datetime: time }, time ? shortTime(time) : '—')),
+      ),
+    ),
+    order.sent_back_at ? el('p', { class: 'sent-back' }, `${t('order.sent_back')} ${shortTime(order.sent_back_at)}`) : null,
+  );
+}
+
+function photos(taken: Photo[]): Node | null {
+  const pictures = taken.map((photo) => {
+    const when = photo.taken_at ? shortTime(photo.taken_at) : '';
+    return el(
+      'figure',
+      {},
+      el(
+        'a',
+        { href: photo.url, target: '_blank', rel: 'noopener' },
+        el('img', { src: photo.thumbnail_url ?? photo.url, alt: t('panel.photo', { step: photo.step }), loading: 'lazy', width: 96, height: 72 }),
+      ),
+      when ? el('figcaption', {}, when) : null,
+    );
+  });
+  return pictures.length ? section(t('panel.photos'), el('div', { class: 'photos' }, ...pictures)) : null;
+}
+
+const report = (one: Detail['reports'][number]): Node =>
+  el('p', { class: 'report' }, el('span', { class: 'strong' }, one.channel_label), ` ${shortTime(one.reported_at)} ${one.reporter}`);
+
+/** Newest first: what happened last is what the operator asks about. */
+function timeline(entries: TimelineEntry[]): Node {
+  const items = [...entries]
+    .sort((a, b) => b.version - a.version)
+    .map((entry) =>
+      el(
+        'li',
+        { 'data-testid': 'timeline-entry', 'data-kind': entry.kind },
+        el('p', { class: 'what' }, el('span', { class: 'strong' }, entry.kind_label), el('time', { datetime: entry.occurred_at, title: exactTime(entry.occurred_at) }, exactTime(entry.occurred_at))),
+        el('p', { class: 'by' }, [entry.by ?? t('panel.system'), entry.post].filter(Boolean).join(' · ')),
+        entry.to && entry.to !== entry.from ? el('p', { class: 'to' }, `→ ${statusLabel(entry.to)}`) : null,
+        entry.reason ? el('p', { class: 'reason' }, entry.reason) : null,
+      ),
+    );
+  return el('ol', { class: 'timeline' }, ...items);
+}
