@@ -1,15 +1,24 @@
 """Real PostGIS, real Redis, the whole demo district. Actors are named by role; `outsider` must be refused."""
 
+import asyncio
+import os
 import random
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 import pytest
 import uuid_utils.compat as uuid
 from django.core.cache import cache
+from django.core.management import call_command
 from django.db import connection, connections
 from fieldops.demo import load_demo
 
+from devstack.places import Place, free_port
+from devstack.stack import start_servers
+from devstack.supervisor import Supervisor
 from fieldops.intake import Draft, Receipt, receive
 from fieldops.models import Channel, Event, EventClass, FilingCondition, Post, User
 from fieldops.rights import current_posts
@@ -169,3 +178,65 @@ def dispatched(file_report: Callable[..., Receipt], grid_worker: User, condition
 @pytest.fixture
 def chance() -> random.Random:
     return random.Random(150204)
+
+
+# --- the whole house, running ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Served:
+    """The project as it is deployed, on its own copy of the demo district."""
+
+    url: str
+    env: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def served(
+    django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """Caddy, granian, uvicorn and Celery as the demo starts them; a copy, so that tests cannot meet it."""
+    call_command("collectstatic", interactive=False, verbosity=0)
+    with django_db_blocker.unblock():
+        original = connection.settings_dict["NAME"]
+        connections.close_all()
+        with psycopg.connect(**_maintenance(), autocommit=True) as admin:
+            admin.execute("DROP DATABASE IF EXISTS served WITH (FORCE)")
+            admin.execute(f'CREATE DATABASE served TEMPLATE "{original}"')
+    base, port = tmp_path_factory.mktemp("served"), free_port()
+    base.chmod(0o711)
+    env = {
+        **os.environ,
+        "DATABASE_URL": os.environ["DATABASE_URL"].rpartition("/")[0] + "/served",
+        "DJANGO_DEMO": "1",
+        "MEDIA_ROOT": str(base / "media"),
+    }
+    place = Place(base, base / "log")
+    up, stop, failed = threading.Event(), threading.Event(), []
+
+    async def serve() -> None:
+        async with Supervisor(place.log) as supervisor:
+            await start_servers(supervisor, place, env, port=port)
+            up.set()
+            await asyncio.to_thread(stop.wait)
+
+    def run() -> None:
+        try:
+            asyncio.run(serve())
+        except Exception as error:
+            failed.append(error)
+            up.set()
+
+    thread = threading.Thread(target=run, name="served")
+    thread.start()
+    up.wait(60)
+    if failed:
+        raise failed[0]
+    yield Served(f"http://127.0.0.1:{port}", env)
+    stop.set()
+    thread.join(30)
+
+
+def _maintenance() -> dict[str, Any]:
+    held = connection.settings_dict
+    return {"host": held["HOST"], "port": held["PORT"] or None, "user": held["USER"], "dbname": "postgres"}

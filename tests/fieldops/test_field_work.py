@@ -60,7 +60,18 @@ def test_from_dispatch_to_closure(dispatched: Event) -> None:
     dispatched.refresh_from_db()
     assert dispatched.status == "closed"
     kinds = dispatched.transitions.order_by("version").values_list("kind", flat=True)
-    assert list(kinds) == "report locate accept file assign dispatch take_on handle confirm close".split()
+    assert list(kinds) == [
+        "report",
+        "locate",
+        "accept",
+        "file",
+        "assign",
+        "dispatch",
+        "take_on",
+        "handle",
+        "confirm",
+        "close",
+    ]
     order.refresh_from_db()
     assert order.dispatched_at <= order.taken_on_at <= order.handled_at <= order.finished_at
 

@@ -1,0 +1,216 @@
+"""The command center's own API and pages."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from fieldops.intake import Receipt
+from fieldops.models import Event, FilingCondition, Holding, Photo, User
+from fieldops.rights import current_posts
+from gridmap.models import Cell
+from tests.conftest import handler_of
+from tests.fieldops.test_field_work import key, photo_for
+
+
+def logged_in(user: User, language: str = "en") -> Client:
+    client = Client(headers={"Accept-Language": language})
+    client.force_login(user)
+    return client
+
+
+def get(user: User, path: str, **query: Any) -> Any:
+    return logged_in(user).get(f"/api/command/{path}", query)
+
+
+def act(user: User, event: Event, action: str, **fields: Any) -> Any:
+    return logged_in(user).post(
+        f"/api/command/events/{event.pk}/{action}", data=json.dumps(fields), content_type="application/json"
+    )
+
+
+def test_strangers_and_residents_are_kept_out(db: None, outsider: User, resident: User) -> None:
+    assert Client().get("/").status_code == 302
+    assert Client().get("/api/command/session").status_code == 403
+    for refused in (outsider, resident):
+        assert logged_in(refused).get("/").status_code == 403
+        for path in ("session", "events", "grid/1"):
+            answer = get(refused, path)
+            assert (answer.status_code, answer.json()["code"]) == (403, "not_permitted")
+
+
+def test_a_device_token_does_not_open_the_command_center(dispatcher: User) -> None:
+    body = {"username": dispatcher.username, "password": "qingshan-demo-2026"}
+    token = (
+        Client().post("/api/v1/login", data=json.dumps(body), content_type="application/json").json()["token"]
+    )
+    assert Client(headers={"Authorization": f"Token {token}"}).get("/api/command/session").status_code == 403
+
+
+def test_a_step_without_the_csrf_token_is_refused(dispatched: Event, dispatcher: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(dispatcher)
+    answer = client.post(
+        f"/api/command/events/{dispatched.pk}/close", data="{}", content_type="application/json"
+    )
+    assert answer.status_code == 403
+
+
+def test_the_session_speaks_the_viewers_language(dispatcher: User) -> None:
+    english = logged_in(dispatcher, "en").get("/api/command/session").json()
+    chinese = logged_in(dispatcher, "zh-hans").get("/api/command/session").json()
+    assert english["user"]["posts"][0]["label"] == "Dispatcher"
+    assert chinese["user"]["posts"][0]["label"] == "派遣员"
+    assert "合成" in chinese["district"]["notice"]
+    assert [level["level"] for level in chinese["levels"]] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(("level", "count"), [("1", 1), ("3", 11), ("4", 78), ("cells", None)])
+def test_boundaries_of_every_level(dispatcher: User, level: str, count: int | None) -> None:
+    answer = get(dispatcher, f"grid/{level}")
+    features = answer.json()["features"]
+    assert len(features) == (count or Cell.objects.count())
+    client = logged_in(dispatcher)
+    again = client.get(f"/api/command/grid/{level}", headers={"If-None-Match": answer["ETag"]})
+    assert again.status_code == 304
+
+
+def test_no_other_level_exists(dispatcher: User) -> None:
+    for level in ("0", "7", "-1", "1;drop"):
+        assert get(dispatcher, f"grid/{level}").status_code == 404
+
+
+def test_the_snapshot_shows_what_one_may_see(
+    dispatched: Event,
+    dispatcher: User,
+    grid_worker: User,
+    file_report: Callable[..., Receipt],
+    django_assert_num_queries: Any,
+) -> None:
+    [frame] = get(dispatcher, "events").json()["events"]
+    assert (frame["id"], frame["version"], frame["phase"], frame["light"]) == (
+        str(dispatched.pk),
+        6,
+        "dispatch",
+        "green",
+    )
+    assert get(grid_worker, "events").json()["events"] == []  # another community
+    assert get(handler_of(dispatched), "events").json()["events"][0]["id"] == str(dispatched.pk)
+    assert get(dispatcher, "events", phase="intake").json()["events"] == []
+
+
+def test_the_cost_of_a_snapshot_does_not_grow_with_the_cases(
+    dispatcher: User, resident: User, file_report: Callable[..., Receipt], django_assert_num_queries: Any
+) -> None:
+    client = logged_in(dispatcher)
+    for cell in Cell.objects.order_by("code")[::200]:
+        file_report(resident, at=cell)
+    with django_assert_num_queries(4):  # session, user, posts, cases
+        assert len(client.get("/api/command/events").json()["events"]) >= 7
+
+
+def test_a_case_in_full(dispatched: Event, dispatcher: User) -> None:
+    case = get(dispatcher, f"events/{dispatched.pk}").json()
+    assert [entry["kind"] for entry in case["timeline"]] == [
+        "report", "locate", "accept", "file", "assign", "dispatch",
+    ]  # fmt: skip
+    assert [level["level"] for level in case["levels"]] == [1, 2, 3, 4, 5, 6]
+    assert case["responsibility"]["why"].startswith("rule ")
+    assert case["work_orders"][0]["sent_at"]
+    assert case["work_orders"][0]["received_at"] is None
+    assert case["actions"] == []
+
+
+def test_reporters_are_masked(
+    file_report: Callable[..., Receipt], resident: User, intake_operator: User
+) -> None:
+    event = file_report(resident, contact_name="张建国", contact_phone="13800001234").event
+    answer = get(intake_operator, f"events/{event.pk}")
+    assert answer.json()["reports"][0]["reporter"] == "张** 138****1234"
+    assert "13800001234" not in answer.content.decode()
+
+
+def test_the_desks_take_a_report_to_the_field(
+    located: Event, intake_operator: User, dispatcher: User, condition: FilingCondition
+) -> None:
+    case = get(intake_operator, f"events/{located.pk}").json()
+    assert {action["name"] for action in case["actions"]} == {"accept", "decline"}
+    case = act(intake_operator, located, "accept", version=case["version"]).json()
+    names = {action["name"]: action for action in case["actions"]}
+    assert set(names) == {"file", "do_not_file"}
+    assert condition.pk in [choice["value"] for choice in names["file"]["fields"][0]["choices"]]
+    case = act(intake_operator, located, "file", condition=condition.pk).json()
+    assert case["status"] == "assigned"
+    assert case["actions"] == []
+    case = get(dispatcher, f"events/{located.pk}").json()
+    names = {action["name"]: action for action in case["actions"]}
+    assert set(names) == {"assign", "dispatch"}
+    case = act(dispatcher, located, "dispatch", post=names["dispatch"]["fields"][0]["value"]).json()
+    assert case["status"] == "dispatched"
+    assert case["work_orders"][0]["sent_at"]
+
+
+@pytest.mark.parametrize(
+    ("action", "fields", "status", "code"),
+    [
+        ("decline", {}, 422, "reason_missing"),
+        ("file", {"condition": 1}, 409, "illegal_transition"),
+        ("accept", {"version": 1}, 409, "stale_version"),
+        ("accept", {"version": "x"}, 400, "invalid"),
+        ("dispatch", {}, 403, "not_permitted"),
+        ("explode", {}, 404, "not_found"),
+    ],
+)
+def test_steps_that_are_refused(
+    located: Event, intake_operator: User, action: str, fields: dict[str, Any], status: int, code: str
+) -> None:
+    answer = act(intake_operator, located, action, **fields)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    located.refresh_from_db()
+    assert (located.status, located.version) == ("located", 2)
+
+
+def test_a_case_out_of_ones_area_is_not_found(dispatched: Event, grid_worker: User) -> None:
+    assert grid_worker and get(grid_worker, f"events/{dispatched.pk}").status_code == 404
+
+
+def test_a_photo_is_shown_to_those_who_see_its_case(
+    dispatched: Event, dispatcher: User, grid_worker: User, settings: Any, tmp_path: Any
+) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    (tmp_path / "x.jpg").write_bytes(b"picture")
+    report = dispatched.reports.get()
+    mine = photo_for(key(), report.reporter)
+    Photo.objects.filter(pk=mine.pk).update(submission=report.pk)
+    forged = photo_for(key(), dispatcher)
+    Photo.objects.filter(pk=forged.pk).update(submission=report.pk)
+    case = get(dispatcher, f"events/{dispatched.pk}").json()
+    assert [photo["id"] for photo in case["photos"]] == [str(mine.pk)]
+    assert get(dispatcher, f"photos/{mine.pk}").status_code == 200
+    other = User.objects.get(username="worker078")
+    assert get(other, f"photos/{mine.pk}").status_code == 404
+    assert get(handler_of(dispatched), f"photos/{forged.pk}").status_code == 404
+
+
+def test_rights_end_with_the_post(dispatched: Event, dispatcher: User) -> None:
+    from django.utils import timezone
+
+    assert len(get(dispatcher, "events").json()["events"]) == 1
+    Holding.objects.filter(user=dispatcher).update(until=timezone.now())
+    assert get(User.objects.get(pk=dispatcher.pk), "events").status_code == 403
+    assert current_posts(User.objects.get(pk=dispatcher.pk)) == []
+
+
+def test_the_page_says_what_the_browser_may_load(dispatcher: User) -> None:
+    answer = logged_in(dispatcher).get("/")
+    assert "script-src 'self';" in answer["Content-Security-Policy"]
+    assert answer["X-Frame-Options"] == "DENY"
+    assert b'id="app"' in answer.content
+
+
+def test_guessing_at_the_log_in_page_is_slowed(db: None) -> None:
+    form = {"username": "dispatch1", "password": "wrong"}
+    answers = [Client().post("/login/", form).status_code for _ in range(11)]
+    assert answers == [200] * 10 + [429]

@@ -1,0 +1,180 @@
+"""Real threads on real PostgreSQL, with real commits."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import uuid_utils.compat as uuid
+from django.db import connections, transaction
+
+from fieldops import desk, fieldwork
+from fieldops.errors import Conflict
+from fieldops.intake import receive
+from fieldops.lifecycle import Submission
+from fieldops.models import Event, EventClass, FilingCondition, Report, Transition, User
+from gridmap.models import Cell
+from realtime import mail
+from realtime.models import Letter, Mailbox
+from tests.conftest import draft_of, handler_of
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+
+def at_once(*jobs: Callable[[], Any]) -> list[Any]:
+    """Run the jobs in threads that start together; their results, or the exceptions they raised."""
+    results: list[Any] = [None] * len(jobs)
+    gate = threading.Barrier(len(jobs))
+
+    def run(index: int, job: Callable[[], Any]) -> None:
+        try:
+            gate.wait()
+            results[index] = job()
+        except Exception as error:
+            results[index] = error
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive(), "a thread hangs"
+    return results
+
+
+@pytest.fixture
+def people() -> dict[str, User]:
+    names = ("resident1", "resident2", "intake1", "intake2", "dispatch1", "dispatch2", "worker001")
+    return {user.username: user for user in User.objects.filter(username__in=names)}
+
+
+@pytest.fixture
+def kind() -> EventClass:
+    return EventClass.objects.get(kind="event", major="01", minor="03")
+
+
+def test_eight_retries_of_one_submission_make_one_case(people: dict[str, User], kind: EventClass) -> None:
+    draft = draft_of(people["resident1"], Cell.objects.order_by("code")[5], kind)
+    receipts = at_once(*[lambda: receive(draft)] * 8)
+    assert {receipt.event.pk for receipt in receipts} == {Event.objects.get().pk}
+    assert sum(not receipt.replayed for receipt in receipts) == 1
+    assert (Report.objects.count(), Transition.objects.count(), Letter.objects.count()) == (1, 2, 1)
+
+
+def test_of_rivals_at_the_desk_one_wins_and_the_others_are_told(
+    people: dict[str, User], kind: EventClass
+) -> None:
+    event = receive(draft_of(people["resident1"], Cell.objects.order_by("code")[5], kind)).event
+    results = at_once(
+        lambda: desk.accept(event.pk, by=people["intake1"], version=2),
+        lambda: desk.decline(event.pk, by=people["intake2"], reason="重复", version=2),
+        lambda: desk.accept(event.pk, by=people["intake2"]),
+    )
+    won = [result for result in results if isinstance(result, Event)]
+    assert len(won) == 1
+    assert all(isinstance(result, Conflict) for result in results if result not in won)
+    event.refresh_from_db()
+    assert event.version == 3
+    assert event.transitions.count() == 3
+
+
+def test_taking_on_and_sending_back_at_once_leaves_one_story(
+    people: dict[str, User], kind: EventClass
+) -> None:
+    condition = FilingCondition.objects.filter(event_class=kind).first()
+    event = receive(
+        draft_of(people["worker001"], Cell.objects.order_by("code")[5], kind, condition_id=condition.pk)
+    ).event
+    order, handler = event.work_orders.get(), handler_of(event)
+    key = uuid.uuid7()
+    results = at_once(
+        lambda: fieldwork.take_on(order.pk, by=handler, submission=Submission(id=key)),
+        lambda: fieldwork.take_on(order.pk, by=handler, submission=Submission(id=key)),
+        lambda: fieldwork.send_back(
+            order.pk, by=handler, submission=Submission(id=uuid.uuid7()), reason="不属我部门"
+        ),
+    )
+    event.refresh_from_db()
+    assert event.status == "filed"  # sending back is possible before and after taking on
+    versions = list(event.transitions.order_by("version").values_list("version", flat=True))
+    assert versions == list(range(1, event.version + 1))
+    assert isinstance(results[2], Transition)
+
+
+def test_two_dispatchers_make_one_work_order(people: dict[str, User], kind: EventClass) -> None:
+    event = receive(draft_of(people["resident1"], Cell.objects.order_by("code")[5], kind)).event
+    desk.accept(event.pk, by=people["intake1"])
+    desk.file(
+        event.pk,
+        by=people["intake1"],
+        condition_id=FilingCondition.objects.filter(event_class=kind).first().pk,
+    )
+    results = at_once(
+        *[
+            lambda user=user: desk.dispatch(event.pk, by=user)
+            for user in (people["dispatch1"], people["dispatch2"])
+        ]
+        * 2
+    )
+    assert sum(isinstance(result, Event) for result in results) == 1
+    assert event.work_orders.count() == 1
+
+
+class RolledBack(Exception):
+    pass
+
+
+def test_what_is_committed_is_what_a_reader_gets_without_gaps(
+    people: dict[str, User], kind: EventClass
+) -> None:
+    """16 writers, one in ten slow, some rolled back; a reader follows its cursor all the while."""
+    cells = list(Cell.objects.order_by("code"))
+    committed: set[Any] = set()
+    box_id = people["intake1"].posts.get().pk
+    mail.open_mailboxes(people["intake1"].posts.all())
+    epoch = Mailbox.objects.get(pk=box_id).epoch
+    done = threading.Event()
+
+    def write(writer: int) -> None:
+        reporter = people["resident1" if writer % 2 else "resident2"]
+        for turn in range(6):
+            draft = draft_of(reporter, cells[(writer * 90 + turn * 13) % len(cells)], kind)
+            try:
+                with transaction.atomic():
+                    event = receive(draft).event
+                    if (writer + turn) % 10 == 0:
+                        time.sleep(0.15)
+                    if (writer + turn) % 7 == 0:
+                        raise RolledBack
+                committed.add(event.pk)
+            except RolledBack:
+                pass
+
+    received: list[tuple[int, str]] = []
+
+    def read() -> None:
+        cursor = 0
+        while True:
+            last_look = done.is_set()
+            found = mail.read_letters(box_id, epoch=epoch, cursor=cursor)
+            assert not found.reset
+            received.extend((letter["seq"], letter["event"]) for letter in found.letters)
+            cursor = received[-1][0] if received else 0
+            if last_look and not found.letters:
+                return
+            time.sleep(0.002)
+
+    def write_all() -> None:
+        try:
+            results = at_once(*[lambda n=n: write(n) for n in range(16)])
+            assert results == [None] * 16, results
+        finally:
+            done.set()
+
+    assert at_once(read, write_all) == [None, None]
+    assert [seq for seq, _ in received] == list(range(1, len(received) + 1))
+    assert {event for _, event in received} == {str(pk) for pk in committed}
+    assert len(received) == len(committed) > 60
