@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from gridmap.models import District
@@ -77,7 +78,9 @@ def calendar_of(district: District, days: Iterable[tuple[date, bool]]) -> Calend
     """
     exceptions = dict(days)
     known_until = date(max(exceptions).year, 12, 31) if exceptions else date.min
-    return Calendar(ZoneInfo(district.time_zone), read_hours(district.work_starts_ends), exceptions, known_until)
+    return Calendar(
+        ZoneInfo(district.time_zone), read_hours(district.work_starts_ends), exceptions, known_until
+    )
 
 
 @cache
@@ -88,7 +91,7 @@ def read_hours(text: str) -> tuple[Span, ...]:
     """
     spans = tuple(_read_span(span) for span in text.split(","))
     moments = [moment for span in spans for moment in span]
-    if moments[-1] > timedelta(days=1) or any(a >= b for a, b in zip(moments, moments[1:], strict=False)):
+    if moments[-1] > timedelta(days=1) or any(a >= b for a, b in pairwise(moments)):
         raise ValueError(f"not the hours of a day, in order: {text!r}")
     return spans
 
