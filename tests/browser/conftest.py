@@ -1,0 +1,52 @@
+"""Debian's Chromium, without WebGL: the command center's PCs are old."""
+
+import os
+import shutil
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from devstack.clients import PASSWORD
+from tests.conftest import Served
+
+# Playwright's synchronous API runs an event loop of its own beside Django's.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    quiet = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-3d-apis",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-dev-shm-usage",
+    ]
+    return {**browser_type_launch_args, "executable_path": shutil.which("chromium"), "args": quiet}
+
+
+@pytest.fixture(scope="session")
+def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
+    size = {"width": 1366, "height": 768}
+    return {**browser_context_args, "viewport": size, "locale": "zh-CN", "timezone_id": "America/New_York"}
+
+
+@pytest.fixture
+def log_in(page: Page, served: Served) -> Any:
+    """Log in through the page, as people do, and wait for the live map."""
+
+    def enter(username: str) -> Page:
+        page.goto(served.url)
+        page.fill("#id_username", username)
+        page.fill("#id_password", PASSWORD)
+        page.click("main form button[type=submit]")
+        page.wait_for_selector('[data-testid="connection"][data-state="live"]', timeout=20_000)
+        page.wait_for_function("window.commandCenter?.ready")
+        return page
+
+    return enter

@@ -1,0 +1,123 @@
+"""The live map in a real browser: what an operator sees, without reloading."""
+
+from typing import Any
+
+import httpx
+import pytest
+import uuid_utils.compat as uuid
+from playwright.sync_api import Page, expect
+
+from devstack.clients import PASSWORD
+from tests.conftest import Served
+
+MARKER = "id => window.commandCenter.markers().find(m => m.id === id)"
+
+
+@pytest.fixture
+def file_over_http(served: Served) -> Any:
+    """File a resident's report through the public API; answers what the resident is told."""
+    with httpx.Client(base_url=served.url, timeout=20) as http:
+        token = http.post("/api/v1/login", json={"username": "resident3", "password": PASSWORD}).json()[
+            "token"
+        ]
+        http.headers["Authorization"] = f"Token {token}"
+
+        def file(x: float, y: float, description: str = "井盖缺失，夜间有人险些跌落") -> dict[str, Any]:
+            body = {"id": str(uuid.uuid7()), "class": "component/0101", "description": description}
+            answer = http.post("/api/v1/reports", json={**body, "x": x, "y": y, "system": "WGS84"})
+            assert answer.status_code == 201, answer.text
+            return answer.json()
+
+        yield file
+
+
+def test_a_new_report_appears_without_reload(log_in: Any, file_over_http: Any) -> None:
+    page: Page = log_in("intake1")
+    assert page.evaluate("document.createElement('canvas').getContext('webgl')") is None
+    page.evaluate("window.notReloaded = true")
+    event = file_over_http(110.02, 40.66)["event"]
+    row = page.locator(f'[data-testid="event-row"][data-event-id="{event["id"]}"]')
+    expect(row).to_be_visible(timeout=10_000)
+    page.wait_for_function(f"id => ({MARKER})(id)?.pixel", arg=event["id"])
+    marker = page.evaluate(MARKER, event["id"])
+    assert marker["status"] == "located"
+    x, y = marker["pixel"]
+    assert 0 <= x <= 1366
+    assert 0 <= y <= 768
+    assert page.evaluate("window.notReloaded") is True
+
+
+def test_the_panel_tells_the_case_and_takes_the_next_step(log_in: Any, file_over_http: Any) -> None:
+    page: Page = log_in("intake1")
+    event = file_over_http(110.03, 40.65)["event"]
+    before = page.evaluate(
+        f"id => new Promise(r => {{ const t = setInterval(() => {{ const m = ({MARKER})(id);"
+        " if (m) { clearInterval(t); r(m) } }, 50) })",
+        event["id"],
+    )
+    page.locator(f'[data-testid="event-row"][data-event-id="{event["id"]}"]').click()
+    panel = page.locator('[data-testid="event-panel"]')
+    expect(panel).to_contain_text(event["number"])
+    expect(panel).to_contain_text("青山区委")
+    expect(panel.locator('[data-testid="timeline-entry"]')).to_have_count(2)
+    page.locator('[data-testid="action-accept"]').click()
+    confirm = panel.locator('form button[type="submit"]')
+    if confirm.count():
+        confirm.first.click()
+    expect(panel.locator('[data-testid="timeline-entry"][data-kind="accept"]')).to_be_visible(timeout=10_000)
+    row = page.locator(f'[data-testid="event-row"][data-event-id="{event["id"]}"]')
+    expect(row).to_have_attribute("data-status", "accepted", timeout=10_000)
+    assert before["status"] == "located"
+    page.wait_for_function(f"id => ({MARKER})(id)?.status === 'accepted'", arg=event["id"])
+
+
+def test_a_hostile_description_stays_text(log_in: Any, file_over_http: Any) -> None:
+    page: Page = log_in("intake1")
+    hostile = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+    event = file_over_http(110.05, 40.64, hostile)["event"]
+    page.locator(f'[data-testid="event-row"][data-event-id="{event["id"]}"]').click()
+    expect(page.locator('[data-testid="event-panel"]')).to_contain_text("<script>", timeout=10_000)
+    assert page.evaluate("window.hacked") is None
+
+
+def test_chinese_first_and_english_on_request(log_in: Any) -> None:
+    page: Page = log_in("dispatch1")
+    assert page.get_attribute("html", "lang") == "zh-hans"
+    expect(page.locator("body")).to_contain_text("派遣员")
+    expect(page.locator("body")).to_contain_text("合成")
+    page.get_by_role("button", name="English").first.click()
+    page.wait_for_selector('[data-testid="connection"][data-state="live"]', timeout=20_000)
+    assert page.get_attribute("html", "lang") == "en"
+    expect(page.locator("body")).to_contain_text("Dispatcher")
+    expect(page.locator("body")).to_contain_text("synthetic")
+
+
+def test_the_five_levels_can_be_shown(log_in: Any) -> None:
+    page: Page = log_in("leader")
+    for level in range(1, 7):
+        toggle = page.locator(f'[data-testid="level-{level}"]')
+        expect(toggle).to_be_visible()
+
+
+def test_residents_and_strangers_see_no_map(page: Page, served: Served) -> None:
+    page.goto(served.url)
+    page.fill("#id_username", "resident1")
+    page.fill("#id_password", PASSWORD)
+    page.click("main form button[type=submit]")
+    expect(page.locator("body")).to_contain_text("没有岗位")
+    page.context.clear_cookies()
+    page.goto(served.url)
+    assert "/login/" in page.url
+
+
+def test_nothing_is_loaded_from_elsewhere_and_nothing_is_blocked(
+    page: Page, log_in: Any, served: Served
+) -> None:
+    asked: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    log_in("dispatch1")
+    assert [url for url in asked if not url.startswith((served.url, "data:", "blob:"))] == []
+    assert complaints == []
