@@ -57,14 +57,14 @@ async def _running(
 ) -> AsyncIterator[tuple[Supervisor, Mapping[str, str]]]:
     """Everything but the simulator, started and stopped again."""
     async with Supervisor(place.log) as supervisor:
-        with step("PostgreSQL and Redis"):
-            env = await django_environment(supervisor, place, durable=durable) | {"DJANGO_DEMO": "1"}
-        prepare = [sys.executable, "-m", "devstack.prepare", str(_logins_file(place))]
-        if await supervisor.run_beside(prepare, env) != 0:
-            raise NotPrepared
-        with step("Web servers and worker"):
-            await start_servers(supervisor, place, env, port=port)
         try:
+            with step("PostgreSQL and Redis"):
+                env = await django_environment(supervisor, place, durable=durable) | {"DJANGO_DEMO": "1"}
+            prepare = [sys.executable, "-m", "devstack.prepare", str(_logins_file(place))]
+            if await supervisor.run_beside(prepare, env) != 0:
+                raise NotPrepared
+            with step("Web servers and worker"):
+                await start_servers(supervisor, place, env, port=port)
             yield supervisor, env
         finally:
             console.print("  Stopping …")

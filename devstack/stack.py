@@ -44,7 +44,7 @@ async def start_servers(supervisor: Supervisor, place: Place, env: Mapping[str, 
 
     pages_server = [
         *(BIN / "granian", "config.wsgi:application", "--interface", "wsgi", "--no-ws", "--http", "1"),
-        *("--uds", pages, "--uds-permissions", "600", "--workers", "2", "--blocking-threads", "4"),
+        *("--uds", pages, "--workers", "2", "--blocking-threads", "4"),
         *("--workers-kill-timeout", "3s", "--log-level", "warning"),
     ]
     live_server = [
