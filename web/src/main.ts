@@ -90,14 +90,14 @@ function run(session: Session): void {
       legend(),
       session.district.notice ? el('p', { class: 'notice', 'data-testid': 'synthetic-notice' }, session.district.notice) : null,
     ),
-    el('button', { class: 'whole', type: 'button', title: t('map.whole'), 'aria-label': t('map.whole'), onclick: () => map.showWholeDistrict() }, '⛶'),
+    el('button', { class: 'whole', type: 'button', onclick: () => map.showWholeDistrict() }, t('map.whole')),
     panel.element,
     cellPanel.element,
   );
   app.replaceChildren(topBar.element, banner, list.element, stage, announcer.element);
 
   const map = new MapView(canvas, session.district, {
-    onEvent: (id) => select({ event: id }),
+    onEvent: (id) => select({ event: id }, false),
     onCell: (code) => select({ cell: code }),
     onNothing: () => select(null),
     describe: (id) => {
@@ -181,8 +181,14 @@ function run(session: Session): void {
 
   type Selection = { event: string } | { cell: string } | null;
 
-  /** The address names the selection, so a link opens it and “back” returns to it. */
-  function select(selection: Selection): void {
+  let bring = true;
+
+  /**
+   * The address names the selection, so a link opens it and “back” returns to it. `approach` moves the map near the
+   * event; who clicked it on the map sees it already.
+   */
+  function select(selection: Selection, approach = true): void {
+    bring = approach;
     const hash = selection === null ? '' : 'event' in selection ? `#event=${selection.event}` : `#cell=${selection.cell}`;
     if (hash === location.hash) follow();
     else if (hash) location.hash = hash;
@@ -208,7 +214,8 @@ function run(session: Session): void {
       void showCell(cell);
     }
     map.setCovered(event || cell ? (panel.element.offsetWidth || cellPanel.element.offsetWidth) : 0);
-    map.selectEvent(known ?? null, true);
+    map.selectEvent(known ?? null, bring);
+    bring = true;
   }
 
   async function showCell(code: string): Promise<void> {

@@ -10,7 +10,7 @@ const format = (options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat =>
 const day = format({ month: '2-digit', day: '2-digit' });
 const minute = format({ hour: '2-digit', minute: '2-digit' });
 const second = format({ hour: '2-digit', minute: '2-digit', second: '2-digit' });
-const full = format({ year: 'numeric', month: '2-digit', day: '2-digit', weekday: 'short' });
+const full = format({ year: 'numeric', month: 'long', day: 'numeric', weekday: 'short' });
 
 let ahead = 0;
 

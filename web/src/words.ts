@@ -17,6 +17,3 @@ export const phaseLabel = (phase: Phase): string => t(`phase.${phase}`);
 export const clockWords = (frame: Frame): string => (frame.due_at && frame.light !== 'none' ? dueIn(frame.due_at) : '');
 
 export const placeOf = (frame: Frame): string => [frame.street, frame.community].filter(Boolean).join(' · ');
-
-export const responsible = (frame: Frame): string =>
-  [frame.department, frame.handler].filter(Boolean).join(' · ') || t('list.unassigned');

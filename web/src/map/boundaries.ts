@@ -41,12 +41,17 @@ export class Boundaries {
   private readonly labels: Record<number, VectorLayer> = {};
   private readonly chosen: Record<number, boolean> = {};
   private readonly loads: Record<number, Promise<void>> = {};
+  private readonly land: VectorLayer;
   private readonly marked = new VectorSource();
 
   constructor(map: Map, onVisibility: () => void) {
     this.map = map;
     this.onVisibility = onVisibility;
     for (const level of LEVELS) this.addLevel(level);
+    // The district as an area lies below all lines, its outline above them.
+    this.land = new VectorLayer({ source: this.sources[1] as VectorSource, zIndex: 0 });
+    map.addLayer(this.land);
+    this.fillLand();
     map.addLayer(
       new VectorLayer({
         source: this.marked,
@@ -107,7 +112,9 @@ export class Boundaries {
   /** Draw anew after the colour scheme changed. */
   restyle(): void {
     for (const level of LEVELS) this.setStyles(level);
+    this.fillLand();
     this.marked.changed();
+    this.onVisibility();
   }
 
   private zoom(): number {
@@ -138,8 +145,7 @@ export class Boundaries {
       ...(look.dash ? { lineDash: look.dash } : {}),
       lineJoin: 'round',
     });
-    const fill = level === 1 ? colours.paper : level === 2 ? colours.group : undefined;
-    lines.setStyle(new Style({ stroke, ...(fill ? { fill: new Fill({ color: fill }) } : {}) }));
+    lines.setStyle(new Style(level === 2 ? { stroke, fill: new Fill({ color: colours.group }) } : { stroke }));
     const text = new Text({
       font: look.font,
       overflow: true,
@@ -151,6 +157,10 @@ export class Boundaries {
       text.setText(labelOf(feature, level));
       return style;
     });
+  }
+
+  private fillLand(): void {
+    this.land.setStyle(new Style({ fill: new Fill({ color: palette().paper }) }));
   }
 
   private update(): void {

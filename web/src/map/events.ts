@@ -16,6 +16,8 @@ import { palette } from './palette';
 const CROWD = 300;
 const CROWD_BELOW_ZOOM = 14;
 const REACH = 14;
+/** Metres per pixel above which markers are drawn smaller: the whole district is in view. */
+const SMALL_ABOVE = 25;
 const WEIGHT: Record<Light, number> = { none: 1, green: 2, yellow: 3, red: 4 };
 
 type Marker = Feature<Point>;
@@ -42,11 +44,11 @@ export class EventMarkers {
 
   constructor(map: Map) {
     this.map = map;
-    this.crowdLayer = new VectorLayer({ zIndex: 30, style: (crowd) => this.crowdStyle(crowd as Feature) });
+    this.crowdLayer = new VectorLayer({ zIndex: 30, style: (crowd, resolution) => this.crowdStyle(crowd as Feature, resolution) });
     this.layer = new VectorLayer({
       source: this.markers as VectorSource,
       zIndex: 31,
-      style: (marker) => this.style(marker as Marker),
+      style: (marker, resolution) => this.style(marker as Marker, resolution),
     });
     this.layer.on('postrender', () => (this.painted = this.markers.getRevision()));
     map.addLayer(this.crowdLayer);
@@ -161,15 +163,16 @@ export class EventMarkers {
     this.layer.changed();
   }
 
-  private style(marker: Marker): Style | undefined {
+  private style(marker: Marker, resolution: number): Style | undefined {
     if (this.inCrowd(marker)) return undefined;
     const frame = marker.get('frame') as Frame;
     const faded = this.matches !== null && frame.id !== this.selected && !this.matches(frame);
-    return this.markerStyle(frame.phase, frame.light, faded, frame.id === this.selected);
+    return this.markerStyle(frame.phase, frame.light, faded, frame.id === this.selected, resolution);
   }
 
-  private markerStyle(phase: Phase, light: Light, faded: boolean, selected: boolean): Style {
-    const key = `${phase} ${light} ${faded} ${selected}`;
+  private markerStyle(phase: Phase, light: Light, faded: boolean, selected: boolean, resolution: number): Style {
+    const size = resolution > SMALL_ABOVE ? 0.75 : 1;
+    const key = `${phase} ${light} ${faded} ${selected} ${size}`;
     let style = this.styles.get(key);
     if (!style) {
       const ratio = Math.max(1, window.devicePixelRatio);
@@ -177,7 +180,7 @@ export class EventMarkers {
       style = new Style({
         image: new Icon({
           img: markerCanvas(phase, light, ratio),
-          scale: 1 / ratio,
+          scale: size / ratio,
           opacity: faded ? 0.25 : ended ? 0.75 : 1,
         }),
         zIndex: selected ? 9 : faded || ended ? 0 : WEIGHT[light],
@@ -187,12 +190,12 @@ export class EventMarkers {
     return style;
   }
 
-  private crowdStyle(crowd: Feature): Style {
+  private crowdStyle(crowd: Feature, resolution: number): Style {
     const members = crowd.get('features') as Marker[];
     const frames = members.map((marker) => marker.get('frame') as Frame);
     const [only] = frames;
     const faded = this.matches !== null;
-    if (frames.length === 1 && only) return this.markerStyle(only.phase, only.light, faded, false);
+    if (frames.length === 1 && only) return this.markerStyle(only.phase, only.light, faded, false, resolution);
     const yellow = frames.some((frame) => frame.light === 'yellow');
     const key = `crowd ${frames.length} ${yellow} ${faded}`;
     let style = this.styles.get(key);

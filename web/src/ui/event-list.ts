@@ -1,7 +1,7 @@
 import { ENDED, type Frame, type Phase, PHASES } from '../contract';
 import { t } from '../i18n';
 import { shortTime } from '../time';
-import { clockWords, phaseLabel, placeOf, responsible, statusLabel } from '../words';
+import { clockWords, phaseLabel, placeOf, statusLabel } from '../words';
 import { el, setText } from './dom';
 import { markerImage } from './marker-image';
 
@@ -58,7 +58,7 @@ export class EventList {
     this.element = el(
       'section',
       { class: 'queue', 'aria-label': t('list.title') },
-      el('div', { class: 'queue-head' }, el('div', { class: 'queue-filter' }, this.search, this.select), this.summary),
+      el('div', { class: 'queue-head' }, this.search, el('div', { class: 'queue-filter' }, this.select, this.summary)),
       el('div', { class: 'queue-body' }, this.list, this.more),
     );
   }
@@ -170,7 +170,7 @@ class Row {
   private readonly time = el('time', { class: 'row-time' });
   private readonly place = el('span', { class: 'row-place' });
   private readonly status = el('span', { class: 'row-status' });
-  private readonly who = el('span', { class: 'row-who' });
+  private readonly who = document.createTextNode('');
   private readonly clock = el('span', { class: 'row-clock' });
   private image: HTMLImageElement | null = null;
   private look = '';
@@ -180,8 +180,8 @@ class Row {
       'button',
       { class: 'row', type: 'button', 'data-testid': 'event-row', 'data-event-id': id, onclick: () => onSelect(id) },
       el('span', { class: 'row-line' }, this.title, this.time),
-      el('span', { class: 'row-line' }, this.place, this.clock),
-      el('span', { class: 'row-line' }, this.status, this.who),
+      el('span', { class: 'row-line' }, this.place),
+      el('span', { class: 'row-line' }, el('span', { class: 'row-who' }, this.status, this.who), this.clock),
     );
     this.element = el('li', {}, this.button);
   }
@@ -204,7 +204,7 @@ class Row {
     this.time.dateTime = frame.received_at;
     setText(this.place, placeOf(frame));
     setText(this.status, statusLabel(frame.status));
-    setText(this.who, responsible(frame));
+    setText(this.who, frame.department ? ` ${frame.department}` : '');
     setText(this.clock, clockWords(frame));
   }
 
