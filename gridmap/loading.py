@@ -37,9 +37,9 @@ def build_district(folder: Path, *, seed: int = SEED, reset: bool = False) -> tu
     drawn = district.cells.exists()
     if drawn and not reset:
         return district, False
-    plan = generate_district(load_boundary(folder / "boundary_gcj02.geojson"), divisions, seed=seed)
     try:
         district.cells.all().delete()
+        plan = generate_district(load_boundary(folder / "boundary_gcj02.geojson"), divisions, seed=seed)
         district.units.exclude(code__in=[unit.code for unit in plan.units]).delete()
     except ProtectedError as error:
         told = _("%(district)s is in use: %(count)s rows refer to what would vanish")
