@@ -12,23 +12,31 @@ die() { say "$*"; exit 1; }
 
 # step TITLE COMMAND...: one line with the time it took; the command's output is shown only when it fails.
 step() {
-    local title=$1 begun=$SECONDS log=$root/var/log/bootstrap.log ticker='' code=0
+    local title=$1 begun=$SECONDS log=$root/var/log/bootstrap.log code=0
     shift
-    if [ -t 2 ]; then
-        while sleep 1; do printf '\r  … %s  %d s ' "$title" $((SECONDS - begun)) >&2; done &
-    else
-        while sleep 20; do say "  … $title  $((SECONDS - begun)) s"; done &
-    fi
+    tick "$title" &
     ticker=$!
+    trap 'kill "$ticker" 2>/dev/null' EXIT
     "$@" >"$log" 2>&1 </dev/null || code=$?
     kill "$ticker" 2>/dev/null
     wait "$ticker" 2>/dev/null || true
+    trap - EXIT
     [ -t 2 ] && printf '\r\033[K' >&2
     if [ "$code" -ne 0 ]; then
         tail -n 30 "$log" >&2
         die "  ✗ $title failed (exit code $code); all of it: $log"
     fi
     say "  ✓ $title  $((SECONDS - begun)) s"
+}
+
+# Shows the seconds go by: in place on a terminal, else a line now and then.
+tick() {
+    local begun=$SECONDS every=20 form='  … %s  %d s\n'
+    [ -t 2 ] && every=1 form='\r  … %s  %d s '
+    # a pause that needs no process which would outlive us: nothing ever comes through this pipe
+    exec 8<> <(:)
+    # shellcheck disable=SC2059
+    while ! read -r -t $every -u 8; do printf "$form" "$1" $((SECONDS - begun)) >&2; done
 }
 
 # --- system packages ---------------------------------------------------------------------------
@@ -142,7 +150,7 @@ mkdir -p var/log 2>/dev/null || true
 [ -w var/log ] || die "$root/var belongs to $(stat -c %U var); run as that user, or remove it."
 install_system_packages
 exec 9>var/bootstrap.lock
-flock 9
+flock --nonblock 9 || { say '  … another set-up of this checkout is running'; flock 9; }
 install_python_packages
 [ ! -e web/package-lock.json ] || build_front_end
 exec 9>&-
