@@ -64,12 +64,11 @@ function run(session: Session): void {
   const panel = new EventPanel({
     onClose: () => select(null),
     onDetail: (detail) => {
-      if (!ledger.held.has(detail.id)) map.selectEvent(detail, true);
+      // Opened by a link, it may be none of those on the map; else the list must not lag behind the panel.
+      if (ledger.held.has(detail.id)) gather(ledger.hear({ type: 'events', events: [detail] }, serverNow()));
+      else map.selectEvent(detail, true);
     },
-    onDone: (detail, action) => {
-      announcer.say(t('action.done', { action: action.label }));
-      gather(ledger.hear({ type: 'events', events: [detail] }, serverNow()));
-    },
+    onDone: (action) => announcer.say(t('action.done', { action: action.label })),
     find: (number) => [...ledger.held.values()].find((frame) => frame.number === number),
     onSelect: (id) => select({ event: id }),
   });
@@ -93,8 +92,9 @@ function run(session: Session): void {
     el('button', { class: 'whole', type: 'button', onclick: () => map.showWholeDistrict() }, t('map.whole')),
     panel.element,
     cellPanel.element,
+    banner,
   );
-  app.replaceChildren(topBar.element, banner, list.element, stage, announcer.element);
+  app.replaceChildren(topBar.element, list.element, stage, announcer.element);
 
   const map = new MapView(canvas, session.district, {
     onEvent: (id) => select({ event: id }, false),

@@ -3,6 +3,7 @@ import { defaults as defaultControls } from 'ol/control/defaults';
 import ScaleLine from 'ol/control/ScaleLine';
 import { buffer, containsCoordinate, getWidth } from 'ol/extent';
 import type Feature from 'ol/Feature';
+import { defaults as defaultInteractions } from 'ol/interaction/defaults';
 import OlMap from 'ol/Map';
 import Overlay from 'ol/Overlay';
 import { fromLonLat, transformExtent } from 'ol/proj';
@@ -64,6 +65,8 @@ export class MapView {
       target,
       view: this.view,
       overlays: [this.ring, this.tipOverlay],
+      // A map that can be focused would otherwise not zoom or move before it is.
+      interactions: defaultInteractions({ onFocusOnly: false, altShiftDragRotate: false, pinchRotate: false }),
       controls: defaultControls({
         rotate: false,
         attribution: false,

@@ -1,16 +1,10 @@
-import { ENDED, type Frame, type Phase, PHASES } from '../contract';
+import { type Frame, PHASES } from '../contract';
+import { type Filter, matches, type PhaseFilter } from '../filter';
 import { t } from '../i18n';
 import { shortTime } from '../time';
 import { clockWords, phaseLabel, placeOf, statusLabel } from '../words';
 import { el, setText } from './dom';
 import { markerImage } from './marker-image';
-
-export type PhaseFilter = Phase | 'all' | 'open' | 'red';
-
-export interface Filter {
-  phase: PhaseFilter;
-  words: string;
-}
 
 /** So many rows at once; the rest on request, for the sake of old machines. */
 const PAGE = 300;
@@ -143,24 +137,6 @@ export class EventList {
     buttons[Math.max(0, Math.min(buttons.length - 1, to))]?.focus();
     this.rove();
   }
-}
-
-export function matches(frame: Frame, filter: Filter): boolean {
-  if (filter.phase === 'open' && ENDED.has(frame.phase)) return false;
-  if (filter.phase === 'red' && frame.light !== 'red') return false;
-  if (filter.phase !== 'all' && filter.phase !== 'open' && filter.phase !== 'red' && frame.phase !== filter.phase) return false;
-  if (!filter.words) return true;
-  const text = [
-    frame.number,
-    frame.class.name,
-    frame.description,
-    frame.street,
-    frame.community,
-    frame.cell,
-    frame.department,
-    frame.handler,
-  ].join(' ');
-  return filter.words.split(/\s+/).every((word) => text.toLowerCase().includes(word));
 }
 
 class Row {

@@ -14,7 +14,7 @@ const PATIENCE = [1_000, 3_000, 8_000];
 export interface PanelCallbacks {
   onClose: () => void;
   onDetail: (detail: Detail) => void;
-  onDone: (detail: Detail, action: Action) => void;
+  onDone: (action: Action) => void;
   /** An event with this number, if it is held. */
   find: (number: string) => Frame | undefined;
   onSelect: (id: string) => void;
@@ -41,7 +41,7 @@ export class EventPanel {
     this.actions = new ActionForms({
       onDone: (detail, action) => {
         this.take(detail);
-        callbacks.onDone(detail, action);
+        callbacks.onDone(action);
       },
       onStale: () => this.fetchSoon(0),
     });
@@ -67,7 +67,7 @@ export class EventPanel {
     if (this.frame?.id === id) return;
     this.leave();
     this.element.hidden = false;
-    this.element.dataset.eventId = id;
+    this.element.dataset.event = id;
     setText(this.title, frame?.class.name ?? t('panel.loading'));
     setText(this.notice, frame ? '' : t('panel.loading'));
     if (frame) this.showHead(frame);
@@ -79,7 +79,7 @@ export class EventPanel {
   close(): void {
     this.leave();
     this.element.hidden = true;
-    delete this.element.dataset.eventId;
+    delete this.element.dataset.event;
   }
 
   focus(): void {

@@ -1,0 +1,20 @@
+import { ENDED, type Frame, type Phase } from './contract';
+
+export type PhaseFilter = Phase | 'all' | 'open' | 'red';
+
+export interface Filter {
+  phase: PhaseFilter;
+  /** Lower-case words that must all occur; empty matches everything. */
+  words: string;
+}
+
+export function matches(frame: Frame, filter: Filter): boolean {
+  const { phase, words } = filter;
+  if (phase === 'open' ? ENDED.has(frame.phase) : phase === 'red' ? frame.light !== 'red' : phase !== 'all' && frame.phase !== phase) {
+    return false;
+  }
+  if (!words) return true;
+  const { number, description, street, community, cell, department, handler } = frame;
+  const text = [number, frame.class.name, description, street, community, cell, department, handler].join(' ').toLowerCase();
+  return words.split(/\s+/).every((word) => text.includes(word));
+}
