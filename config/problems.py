@@ -39,7 +39,8 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     response = exception_handler(error, context)
     if response is None:
         return None
-    code = getattr(error, "default_code", "error")
+    codes = error.get_codes() if isinstance(error, exceptions.APIException) else "error"
+    code = codes if isinstance(codes, str) else "error"
     title = str(getattr(error, "default_detail", _("Refused")))
     facts: dict[str, Any] = {}
     detail = ""

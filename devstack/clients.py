@@ -17,6 +17,7 @@ import httpx
 import uuid_utils.compat as uuid
 import websockets
 from PIL import Image, ImageDraw
+from shapely.geometry import shape
 
 PASSWORD = os.environ.get("DEMO_PASSWORD", "qingshan-demo-2026")
 
@@ -179,6 +180,12 @@ class Operator:
 def new_id() -> str:
     """A key for a submission."""
     return str(uuid.uuid7())
+
+
+def point_in(feature: dict[str, Any]) -> tuple[float, float]:
+    """A place inside a GeoJSON feature, longitude and latitude."""
+    point = shape(feature["geometry"]).representative_point()
+    return point.x, point.y
 
 
 async def until(condition: Any, *, seconds: float, what: str) -> Any:

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,9 +15,9 @@ from zoneinfo import ZoneInfo
 import websockets
 from rich.console import Console
 
-from .clients import Operator, Phone, new_id, until
+from .clients import Operator, Phone, new_id, point_in, until
 
-CLASS, DESCRIPTION = "event/0103", "小区东门外垃圾桶满溢，风一吹到处都是。"
+CLASS, DESCRIPTION = "event/0110", "小区东门外的生活垃圾堆在桶边，风一吹到处都是。"
 LOCAL = ZoneInfo("Asia/Shanghai")
 console = Console(highlight=False, soft_wrap=True)
 
@@ -92,15 +93,14 @@ async def run(base_url: str) -> None:
         live = await stack.enter_async_context(watching_the_map(dispatcher))
 
         catalogue = {entry["key"]: entry for entry in await resident.get("event-classes")}
-        session = await intake.get("session")
-        west, south, east, north = session["district"]["bbox"]
+        x, y = point_in(secrets.choice((await intake.get("grid/cells"))["features"]))
         event_class = catalogue[CLASS]
         report = {
             "id": new_id(),
             "class": CLASS,
             "description": DESCRIPTION,
-            "x": west + (east - west) * 0.5,
-            "y": south + (north - south) * 0.5,
+            "x": x,
+            "y": y,
             "system": "WGS84",
             "accuracy_m": 12,
             "contact": {"name": "张建国", "phone": "13800001234"},
@@ -148,7 +148,7 @@ async def run(base_url: str) -> None:
         step = await handler.post(f"work/{order['id']}/handled", id=key, note="已清运，桶身已冲洗。")
         say("handle 处置", "with a photo", step["recorded_at"])
 
-        chief = await _chief_of(stack, base_url, people, filed["levels"][2]["name"], session)
+        chief = await _chief_of(stack, base_url, people, filed["levels"][2]["name"])
         await next_letter(chief, "confirm", event)
         spot = {"x": report["x"], "y": report["y"], "system": "WGS84", "accuracy_m": 8}
         step = await chief.post(
@@ -167,7 +167,18 @@ async def run(base_url: str) -> None:
         case = await dispatcher.get(f"events/{event}")
         say("close 结案", "the reporter has the answer", case["timeline"][-1]["occurred_at"])
         kinds = [entry["kind"] for entry in case["timeline"]]
-        wanted = "report locate accept file assign dispatch take_on handle confirm close".split()
+        wanted = [
+            "report",
+            "locate",
+            "accept",
+            "file",
+            "assign",
+            "dispatch",
+            "take_on",
+            "handle",
+            "confirm",
+            "close",
+        ]
         assert kinds == wanted, f"history {kinds}"
         console.print(f"[green]closed:[/green] {len(kinds)} steps, each one transition: {' → '.join(kinds)}")
 
@@ -192,7 +203,6 @@ async def _chief_of(
     base_url: str,
     people: dict[int, str],
     street: str,
-    session: dict[str, Any],
 ) -> Phone:
     """The street chief of the case's street."""
     for username in sorted({name for name in people.values() if name.startswith("chief")}):

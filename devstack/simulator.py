@@ -14,7 +14,7 @@ import httpx
 import uuid_utils.compat as uuid
 from rich.console import Console
 
-from .clients import Operator, Phone, Refused, new_id
+from .clients import Operator, Phone, Refused, new_id, point_in
 from .journey import demo_people
 
 console = Console(highlight=False, soft_wrap=True)
@@ -46,10 +46,8 @@ class District:
         """Live until cancelled."""
         people = demo_people()
         names = sorted(set(people.values()))
-        reporters = self.chance.sample([n for n in names if n.startswith("worker")], 6) + [
-            "resident1",
-            "resident2",
-        ]
+        workers = self.chance.sample([n for n in names if n.startswith("worker")], 6)
+        reporters = [*workers, "resident1", "resident2"]
         handlers = [n for n in names if n.startswith("dept_")]
         chiefs = [n for n in names if n.startswith("chief")]
         async with asyncio.TaskGroup() as group:
@@ -91,9 +89,7 @@ class District:
                 await asyncio.sleep(self.chance.expovariate(1 / self.every))
 
     async def _file_one(self, phone: Phone, entry: dict[str, Any], cell: dict[str, Any]) -> None:
-        ring = cell["geometry"]["coordinates"][0]
-        x = sum(point[0] for point in ring) / len(ring)
-        y = sum(point[1] for point in ring) / len(ring)
+        x, y = point_in(cell)
         resident = phone.username.startswith("resident")
         body: dict[str, Any] = {
             "id": new_id(),
@@ -111,13 +107,7 @@ class District:
             body["condition"] = self.chance.choice(entry["conditions"])["id"]
         if self.chance.random() < 0.5:
             await phone.take_photo(body["id"], entry["key"])
-        try:
-            await phone.post("reports", **body)
-        except Refused as error:
-            # The middle of a bent cell's corners may lie outside the district; a person would step back in.
-            if error.problem.get("code") != "point_outside_district":
-                raise
-            return
+        await phone.post("reports", **body)
         self.counts["reports"] += 1
 
     async def _intake_desk(self, username: str) -> None:

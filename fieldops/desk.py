@@ -7,7 +7,7 @@ from django.db import transaction
 from .assignment import find_responsible, handlers
 from .clock import start_clock
 from .errors import NoHandler, NoResponsibleDepartment, ReasonMissing, UnknownCondition, Unprocessable
-from .lifecycle import SYSTEM, Actor, lock_event, now, record, take_step
+from .lifecycle import SYSTEM, Actor, check_follows, lock_event, now, record, take_step
 from .models import Department, Event, Post, User, WorkOrder
 from .rights import acting_post, events_visible_to
 from .status import Step
@@ -37,8 +37,7 @@ def file(event_id: UUID, *, by: User, condition_id: int | None = None, version: 
 
     Raises UnknownCondition when the case's class has no such condition, or none was ever stated.
     """
-    event = lock_event(events_visible_to(by), event_id, version=version)
-    actor = Actor(by, acting_post(by, Step.FILE, event))
+    event, actor = _begin(Step.FILE, event_id, by=by, version=version)
     if condition_id is not None:
         condition = event.event_class.conditions.filter(pk=condition_id).first()
         if condition is None:
@@ -66,8 +65,7 @@ def assign(
     version: int | None = None,
 ) -> Event:
     """Name the responsible department: the rules' answer, or another one by hand with a reason."""
-    event = lock_event(events_visible_to(by), event_id, version=version)
-    actor = Actor(by, acting_post(by, Step.ASSIGN, event))
+    event, actor = _begin(Step.ASSIGN, event_id, by=by, version=version)
     if department_id is None:
         assignment = find_responsible(event.event_class, event.cell)
         if assignment is None:
@@ -91,8 +89,7 @@ def dispatch(event_id: UUID, *, by: User, post_id: int | None = None, version: i
 
     Raises NoHandler when the department has no post for this place, or the named post is not one of its.
     """
-    event = lock_event(events_visible_to(by), event_id, version=version)
-    actor = Actor(by, acting_post(by, Step.DISPATCH, event))
+    event, actor = _begin(Step.DISPATCH, event_id, by=by, version=version)
     if event.department is None:
         raise NoResponsibleDepartment
     fitting = handlers(event.department, event.cell.unit_ids)
@@ -115,10 +112,17 @@ def close(event_id: UUID, *, by: User, note: str = "", version: int | None = Non
 
 
 def _simple_step(step: Step, event_id: UUID, *, by: User, version: int | None, reason: str) -> Event:
+    event, actor = _begin(step, event_id, by=by, version=version)
+    record(event, [take_step(event, step, actor=actor, at=now(), reason=reason)])
+    return event
+
+
+def _begin(step: Step, event_id: UUID, *, by: User, version: int | None) -> tuple[Event, Actor]:
+    """Lock the case and see that the step follows and that this person may take it."""
     event = lock_event(events_visible_to(by), event_id, version=version)
     post = acting_post(by, step, event)
-    record(event, [take_step(event, step, actor=Actor(by, post), at=now(), reason=reason)])
-    return event
+    check_follows(event, step)
+    return event, Actor(by, post)
 
 
 def _department(event: Event, department_id: int) -> Department:

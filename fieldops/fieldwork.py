@@ -102,5 +102,5 @@ def _open(
     order = mine.get(pk=order_id)
     done = done or replayed(submission, by=by)
     if not done and order.finished_at is not None:
-        raise IllegalTransition(status=event.status, step=step.value)
+        raise IllegalTransition(case_status=event.status, step=step.value)
     return event, order, done

@@ -53,7 +53,7 @@ def lock_event(events: QuerySet[Event], event_id: UUID, *, version: int | None =
     if event is None:
         raise NotFound
     if version is not None and version != event.version:
-        raise StaleVersion(version=event.version)
+        raise StaleVersion(case_version=event.version)
     return event
 
 
@@ -66,6 +66,12 @@ def replayed(submission: Submission, *, by: User) -> Transition | None:
     if stored is not None and (stored.by_id != by.pk or stored.digest != submission.digest):
         raise SubmissionConflict
     return stored
+
+
+def check_follows(event: Event, step: Step) -> None:
+    """Raise IllegalTransition when the step does not follow from the case's status."""
+    if (event.status or None) not in TABLE[step].sources:
+        raise IllegalTransition(case_status=event.status, step=step.value)
 
 
 def take_step(
@@ -85,8 +91,7 @@ def take_step(
     """
     rule = TABLE[step]
     before = event.status or None
-    if before not in rule.sources:
-        raise IllegalTransition(status=before, step=step.value)
+    check_follows(event, step)
     if rule.needs_reason and not reason.strip():
         raise ReasonMissing(step=step.value)
     event.status = rule.target
@@ -137,6 +142,7 @@ __all__ = [
     "Actor",
     "Status",
     "Submission",
+    "check_follows",
     "lock_event",
     "now",
     "record",

@@ -11,18 +11,31 @@ from typing import Any
 import psycopg
 import pytest
 import uuid_utils.compat as uuid
+from django.conf import settings
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core.cache import cache
 from django.core.management import call_command
 from django.db import connection, connections
-from fieldops.demo import load_demo
 
 from devstack.places import Place, free_port
 from devstack.stack import start_servers
 from devstack.supervisor import Supervisor
+from fieldops.demo import load_demo
 from fieldops.intake import Draft, Receipt, receive
 from fieldops.models import Channel, Event, EventClass, FilingCondition, Post, User
 from fieldops.rights import current_posts
 from gridmap.models import Cell
+
+
+class FewRounds(PBKDF2PasswordHasher):
+    """The real algorithm with one round: logging in is not what most tests are about."""
+
+    iterations = 1
+
+
+def pytest_configure() -> None:
+    settings.PASSWORD_HASHERS = ["tests.conftest.FewRounds"]
+
 
 CASE_TABLES = "fieldops_event, fieldops_report, fieldops_transition, fieldops_workorder, fieldops_photo, realtime_mailbox"
 

@@ -28,9 +28,9 @@ def test_only_lifecycle_writes_status_and_version() -> None:
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Attribute)
                 and node.func.attr == "update"
+                and {"status", "version"} & {keyword.arg for keyword in node.keywords}
             ):
-                if {"status", "version"} & {keyword.arg for keyword in node.keywords}:
-                    offenders.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+                offenders.append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert offenders == []
 
 
