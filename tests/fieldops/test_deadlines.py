@@ -1,0 +1,277 @@
+"""The clocks, by hand-worked examples of 2026 and by properties that hold for every case."""
+
+import csv
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fieldops.deadlines import Calendar, calendar_of, due_at, light, read_hours, working_time
+from gridmap.models import District
+
+LOCAL = ZoneInfo("Asia/Shanghai")
+QINGSHAN = Path(__file__).parents[2] / "fixtures" / "qingshan"
+
+
+def announced() -> Iterator[tuple[date, bool]]:
+    for file in QINGSHAN.glob("calendar_*.csv"):
+        for row in csv.DictReader(file.open(encoding="utf-8")):
+            yield date.fromisoformat(row["day"]), row["working"] == "yes"
+
+
+CALENDAR = calendar_of(District(), announced())
+
+
+def at(text: str) -> datetime:
+    """A moment written in local time."""
+    return datetime.fromisoformat(text).replace(tzinfo=LOCAL)
+
+
+def due(start: str, amount: float, unit: str, *, urgent: bool = False) -> str:
+    return f"{due_at(at(start), amount, unit, urgent, CALENDAR).at.astimezone(LOCAL):%Y-%m-%d %H:%M}"
+
+
+# --- worked by hand --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("start", "amount", "unit", "expected"),
+    [
+        # Monday 23 November: an ordinary day.
+        ("2026-11-23 09:00", 2, "hour", "2026-11-23 11:00"),
+        ("2026-11-23 09:00", 45, "minute", "2026-11-23 09:45"),
+        # It ends exactly when work stops: due then, not after lunch, not the next morning.
+        ("2026-11-23 10:00", 2, "hour", "2026-11-23 12:00"),
+        ("2026-11-23 16:00", 2, "hour", "2026-11-23 18:00"),
+        ("2026-11-23 08:00", 1, "day", "2026-11-23 18:00"),
+        # Over lunch, over night, over the weekend.
+        ("2026-11-23 11:00", 2, "hour", "2026-11-23 15:00"),
+        ("2026-11-23 12:00", 1, "hour", "2026-11-23 15:00"),
+        ("2026-11-23 13:10", 1, "hour", "2026-11-23 15:00"),
+        ("2026-11-23 17:00", 2, "hour", "2026-11-24 09:00"),
+        ("2026-11-23 20:00", 1, "hour", "2026-11-24 09:00"),
+        ("2026-11-27 17:30", 1, "hour", "2026-11-30 08:30"),
+        ("2026-11-28 10:00", 4, "hour", "2026-11-30 12:00"),
+        # A day is a working day's worth of time.
+        ("2026-11-23 10:00", 1, "day", "2026-11-24 10:00"),
+        ("2026-11-23 14:00", 1, "day", "2026-11-24 12:00"),
+        ("2026-11-26 16:00", 5, "day", "2026-12-03 16:00"),
+        ("2026-11-28 10:00", 1, "day", "2026-11-30 18:00"),
+        # National Day 2026: 1–7 October off, Sunday 20 September and Saturday 10 October worked.
+        ("2026-09-18 17:00", 2, "hour", "2026-09-20 09:00"),
+        ("2026-09-30 16:00", 1, "day", "2026-10-08 16:00"),
+        ("2026-09-30 16:00", 3, "day", "2026-10-10 16:00"),
+        ("2026-10-03 09:30", 2, "hour", "2026-10-08 10:00"),
+        # Spring Festival 2026: 15–23 February off, Saturdays 14 and 28 worked.
+        ("2026-02-13 17:00", 1, "day", "2026-02-14 17:00"),
+        ("2026-02-13 17:00", 2, "day", "2026-02-24 17:00"),
+        ("2026-02-27 17:00", 2, "hour", "2026-02-28 09:00"),
+    ],
+)
+def test_working_limits(start: str, amount: int, unit: str, expected: str) -> None:
+    assert due(start, amount, unit) == expected
+
+
+@pytest.mark.parametrize(
+    ("start", "amount", "unit", "expected"),
+    [
+        ("2026-11-23 11:30", 2, "hour", "2026-11-23 13:30"),
+        ("2026-11-23 23:30", 1, "hour", "2026-11-24 00:30"),
+        ("2026-10-01 22:30", 2, "hour", "2026-10-02 00:30"),
+        ("2026-02-14 18:00", 2, "day", "2026-02-16 18:00"),
+    ],
+)
+def test_urgent_limits_run_without_a_break(start: str, amount: int, unit: str, expected: str) -> None:
+    assert due(start, amount, unit, urgent=True) == expected
+
+
+def test_an_evening_report_in_utc_is_judged_by_the_local_day() -> None:
+    """In UTC these are Monday noon and Sunday afternoon; here Monday evening and Monday night."""
+    evening = due_at(datetime(2026, 11, 23, 12, 0, tzinfo=UTC), 1, "hour", False, CALENDAR)
+    assert evening.at == datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
+    night = due_at(datetime(2026, 11, 22, 16, 30, tzinfo=UTC), 2, "hour", False, CALENDAR)
+    assert night.at == datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
+
+
+def test_due_times_beyond_the_announced_holidays_are_provisional() -> None:
+    def provisional(start: str, amount: int, *, urgent: bool = False) -> bool:
+        return due_at(at(start), amount, "day", urgent, CALENDAR).provisional
+
+    assert CALENDAR.known_until == date(2026, 12, 31)
+    assert not provisional("2026-12-30 16:00", 1)
+    assert provisional("2026-12-31 16:00", 1)
+    assert not provisional("2026-12-31 16:00", 1, urgent=True)
+    unknown = calendar_of(District(), [])
+    assert due_at(at("2026-11-23 09:00"), 1, "hour", False, unknown).provisional
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        # Two working hours from Friday 17:00; 80 % of them are used up on Monday at 8:36.
+        ("2026-11-27 17:59", "green"),
+        ("2026-11-28 12:00", "green"),
+        ("2026-11-30 08:36", "green"),
+        ("2026-11-30 08:37", "yellow"),
+        ("2026-11-30 09:00", "yellow"),
+        ("2026-11-30 09:01", "red"),
+    ],
+)
+def test_lights_are_measured_in_working_time(now: str, expected: str) -> None:
+    start, end = at("2026-11-27 17:00"), at("2026-11-30 09:00")
+    assert light(at(now), start, end, CALENDAR, urgent=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [("2026-11-28 00:36", "green"), ("2026-11-28 00:37", "yellow"), ("2026-11-28 01:01", "red")],
+)
+def test_lights_of_urgent_limits_are_measured_in_natural_time(now: str, expected: str) -> None:
+    start, end = at("2026-11-27 23:00"), at("2026-11-28 01:00")
+    assert light(at(now), start, end, CALENDAR, urgent=True) == expected
+
+
+# --- the calendar itself -----------------------------------------------------------------------------------
+
+
+def test_hours_and_zone_are_the_districts() -> None:
+    night_shift = District(work_starts_ends="00:00-06:00, 20:00-24:00", time_zone="Asia/Urumqi")
+    calendar = calendar_of(night_shift, [])
+    assert calendar.working_day == timedelta(hours=10)
+    # Monday 21:00 in Urumqi, two hours later by Shanghai's clocks; the shift goes on after midnight.
+    monday = datetime(2026, 11, 23, 21, 0, tzinfo=ZoneInfo("Asia/Urumqi"))
+    assert due_at(monday, 4, "hour", False, calendar).at == monday + timedelta(hours=4)
+
+
+def test_working_time_follows_clocks_put_forward() -> None:
+    """In Berlin, 29 March 2026 had no hour from 2 to 3: that day's shift was an hour shorter."""
+    berlin = calendar_of(
+        District(work_starts_ends="00:00-04:00", time_zone="Europe/Berlin"), [(date(2026, 3, 29), True)]
+    )
+    begins = datetime(2026, 3, 29, tzinfo=ZoneInfo("Europe/Berlin"))
+    assert working_time(begins, begins + timedelta(days=1), berlin) == timedelta(hours=3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "08:00",
+        "8-12",
+        "08:00-07:00",
+        "08:00-08:00",
+        "08:00-12:00,11:00-13:00",
+        "08:00-25:00",
+        "08:60-09:00",
+    ],
+)
+def test_hours_that_make_no_sense_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not (a span|a time|the hours)"):
+        read_hours(text)
+
+
+@pytest.mark.parametrize("amount", [0, -1])
+def test_a_limit_is_positive(amount: int) -> None:
+    with pytest.raises(ValueError, match="positive"):
+        due_at(at("2026-11-23 09:00"), amount, "hour", False, CALENDAR)
+
+
+def test_a_start_without_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        due_at(datetime(2026, 11, 23, 9, 0), 1, "hour", False, CALENDAR)  # noqa: DTZ001
+
+
+# --- properties --------------------------------------------------------------------------------------------
+
+# Around Spring Festival, around National Day, and into the year not announced yet.
+DAYS = st.dates(date(2026, 2, 10), date(2026, 3, 1)) | st.dates(date(2026, 9, 15), date(2027, 1, 5))
+MOMENTS = st.builds(datetime.combine, DAYS, st.times(), st.just(LOCAL))
+MINUTES = st.integers(1, 15 * 480)
+URGENT = st.booleans()
+DAYS_OFF = {day for day, working in announced() if not working}
+MADE_UP = {day for day, working in announced() if working}
+for_any = settings(deadline=None, max_examples=60)
+
+
+def runs_out(start: datetime, minutes: float, urgent: bool, calendar: Calendar = CALENDAR) -> datetime:
+    return due_at(start, minutes, "minute", urgent, calendar).at
+
+
+def is_worked(moment: datetime) -> bool:
+    """Whether the minute before `moment` is worked, told without the code under test."""
+    local = moment.astimezone(LOCAL) - timedelta(microseconds=1)
+    on_duty = local.date() in MADE_UP or (local.weekday() < 5 and local.date() not in DAYS_OFF)
+    return on_duty and (8 <= local.hour < 12 or 14 <= local.hour < 18)
+
+
+@for_any
+@given(MOMENTS, MINUTES, MINUTES, URGENT)
+def test_one_limit_after_another_is_their_sum(start: datetime, a: int, b: int, urgent: bool) -> None:
+    assert runs_out(runs_out(start, a, urgent), b, urgent) == runs_out(start, a + b, urgent)
+
+
+@for_any
+@given(MOMENTS, st.timedeltas(timedelta(0), timedelta(days=20)), MINUTES, MINUTES, URGENT)
+def test_later_or_longer_is_never_due_sooner(
+    start: datetime, wait: timedelta, a: int, b: int, urgent: bool
+) -> None:
+    assert runs_out(start, a, urgent) <= runs_out(start + wait, a, urgent)
+    assert runs_out(start, a, urgent) < runs_out(start, a + b, urgent)
+
+
+@for_any
+@given(MOMENTS, MINUTES)
+def test_a_working_limit_is_never_due_in_free_time(start: datetime, minutes: int) -> None:
+    assert is_worked(runs_out(start, minutes, urgent=False))
+
+
+@for_any
+@given(MOMENTS, st.integers(1, 100))
+def test_the_time_until_due_holds_exactly_the_limit(start: datetime, steps: int) -> None:
+    """Counted step by step, 20 minutes each, beginning on one."""
+    step = timedelta(minutes=20)
+    start = start.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
+    end = runs_out(start, steps * 20, urgent=False)
+    assert sum(is_worked(start + i * step) for i in range(1, (end - start) // step + 1)) == steps
+    assert working_time(start, end, CALENDAR) == steps * step
+
+
+@for_any
+@given(MOMENTS, MINUTES, URGENT, st.sampled_from(["UTC", "America/Los_Angeles", "Pacific/Auckland"]))
+def test_the_zone_a_moment_is_written_in_does_not_matter(
+    start: datetime, minutes: int, urgent: bool, zone: str
+) -> None:
+    assert runs_out(start.astimezone(ZoneInfo(zone)), minutes, urgent) == runs_out(start, minutes, urgent)
+
+
+@pytest.fixture(params=["America/Los_Angeles", "Pacific/Auckland"])
+def server_elsewhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    assert os.environ["TZ"] == request.param
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("server_elsewhere")
+def test_where_the_server_stands_does_not_matter() -> None:
+    assert due("2026-09-30 16:00", 3, "day") == "2026-10-10 16:00"
+    assert due("2026-11-23 20:00", 1, "hour") == "2026-11-24 09:00"
+
+
+@for_any
+@given(MOMENTS, MINUTES, URGENT, st.floats(0, 1.2))
+def test_a_light_turns_yellow_when_80_percent_are_used_up(
+    start: datetime, minutes: int, urgent: bool, share: float
+) -> None:
+    end, yellow_from = runs_out(start, minutes, urgent), runs_out(start, minutes * 0.8, urgent)
+    now = start + share * (end - start)
+    expected = "red" if now > end else "yellow" if now > yellow_from else "green"
+    assert light(now, start, end, CALENDAR, urgent) == expected
