@@ -244,7 +244,7 @@ def _fields(step: Step, event: Event) -> list[dict[str, Any]]:
         choices = [{"value": post.pk, "label": post.name} for post in desk.posts_to_dispatch_to(event)]
         value = choices[0]["value"] if choices else None
         return [{"name": "post", "label": _("Post"), "required": True, "value": value, "choices": choices}]
-    return [reason]
+    return [reason] if TABLE[step].needs_reason else []
 
 
 class PhotoFile(CommandView):

@@ -41,14 +41,11 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
         return None
     codes = error.get_codes() if isinstance(error, exceptions.APIException) else "error"
     code = codes if isinstance(codes, str) else "error"
-    title = str(getattr(error, "default_detail", _("Refused")))
+    title = str(response.data.get("detail", "")) if isinstance(response.data, dict) else ""
     facts: dict[str, Any] = {}
-    detail = ""
     if isinstance(error, exceptions.ValidationError):
         code, title, facts = "invalid", _("The content is not valid"), {"errors": _field_errors(error.detail)}
-    elif isinstance(response.data, dict):
-        detail = str(response.data.get("detail", ""))
-    response.data = problem(response.status_code, code, title, "" if detail == title else detail, **facts)
+    response.data = problem(response.status_code, code, title or _("Refused"), **facts)
     response.content_type = CONTENT_TYPE
     return response
 

@@ -23,6 +23,6 @@ def may_try(username: str, address: str) -> bool:
 def _count(key: str) -> int:
     cache.add(key, 0, timeout=WINDOW_SECONDS)
     try:
-        return cache.incr(key)
+        return cache.incr(key) or 1  # without Redis nobody is counted, and nobody locked out
     except ValueError:  # ran out between the two
         return 1

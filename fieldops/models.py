@@ -405,7 +405,11 @@ class Event(models.Model):
 
 
 class Report(models.Model):
-    """One submission by one reporter, as it came in. Its key is made by the client, so a retry is the same row."""
+    """One submission by one reporter, as it came in. Its key is made by the client, so a retry is the same row.
+
+    The contact is personal data: it stands here alone, is shown masked, and can be emptied without touching
+    what happened.
+    """
 
     id = models.UUIDField(primary_key=True)
     event = models.ForeignKey(Event, models.PROTECT, verbose_name=_("case"), related_name="reports")
@@ -423,6 +427,8 @@ class Report(models.Model):
     y = models.FloatField(_("y as sent"))
     system = models.CharField(_("coordinate system as sent"), max_length=20)
     accuracy_m = models.FloatField(_("accuracy, metres"), null=True, blank=True)
+    contact_name = models.CharField(_("name of the contact"), max_length=40, blank=True)
+    contact_phone = models.CharField(_("telephone"), max_length=30, blank=True)
     device_time = models.DateTimeField(_("time on the device"), null=True, blank=True)
     received_at = models.DateTimeField(_("received"))
 
@@ -434,27 +440,13 @@ class Report(models.Model):
     def __str__(self) -> str:
         return str(self.id)
 
-
-class ReporterContact(models.Model):
-    """Who to answer, kept apart from the record so that it can be erased."""
-
-    report = models.OneToOneField(Report, models.CASCADE, primary_key=True, related_name="contact")
-    name = models.CharField(_("name"), max_length=40, blank=True)
-    phone = models.CharField(_("telephone"), max_length=30, blank=True)
-
-    class Meta:
-        verbose_name = _("reporter's contact")
-        verbose_name_plural = _("reporters' contacts")
-
-    def __str__(self) -> str:
-        return self.masked
-
     @property
-    def masked(self) -> str:
+    def masked_contact(self) -> str:
         """As operators see it: family name and the ends of the number."""
-        name = self.name[:1] + "*" * (len(self.name) - 1)
-        phone = f"{self.phone[:3]}****{self.phone[-4:]}" if len(self.phone) >= 9 else "*" * len(self.phone)
-        return f"{name} {phone}".strip()
+        name = self.contact_name[:1] + "*" * (len(self.contact_name) - 1)
+        phone = self.contact_phone
+        hidden = f"{phone[:3]}****{phone[-4:]}" if len(phone) >= 9 else "*" * len(phone)
+        return f"{name} {hidden}".strip()
 
 
 class WorkOrder(models.Model):

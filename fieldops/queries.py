@@ -11,7 +11,7 @@ from gridmap.models import CHAIN, Cell, Level
 
 from .assignment import explain
 from .clock import light
-from .models import Event, Photo, Post, Transition, User, WorkOrder
+from .models import Event, Photo, Post, Report, Transition, User, WorkOrder
 from .status import FINAL, Status, Step
 
 RECENTLY_CLOSED = timedelta(hours=24)
@@ -78,7 +78,7 @@ def whole_case(event: Event) -> dict[str, Any]:
     )
     transitions = list(event.transitions.select_related("by", "post").order_by("version"))
     orders = list(event.work_orders.select_related("department", "post"))
-    reports = list(event.reports.select_related("contact", "reporter", "post"))
+    reports = list(event.reports.select_related("reporter", "post"))
     [frame] = frames(Event.objects.filter(pk=event.pk))
     condition = event.condition
     return {
@@ -145,10 +145,10 @@ def _iso(time: datetime | None) -> str | None:
     return time.isoformat() if time else None
 
 
-def _who_reported(report: Any) -> str:
+def _who_reported(report: Report) -> str:
     """Staff by post; the public only masked."""
-    if hasattr(report, "contact"):
-        return report.contact.masked
+    if report.masked_contact:
+        return report.masked_contact
     if report.post and report.post.role != "resident":
         return report.post.name
     name = str(report.reporter)
@@ -161,7 +161,7 @@ def _nearby(transitions: list[Transition]) -> list[str]:
     ]
 
 
-def photos_of(reports: Iterable[Any], transitions: Iterable[Transition]) -> list[dict[str, Any]]:
+def photos_of(reports: Iterable[Report], transitions: Iterable[Transition]) -> list[dict[str, Any]]:
     """The photos of these records, each with the step it documents."""
     steps = {report.pk: (Step.REPORT.value, report.reporter_id) for report in reports}
     steps |= {step.pk: (step.kind, step.by_id) for step in transitions}

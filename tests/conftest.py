@@ -16,6 +16,7 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core.cache import cache
 from django.core.management import call_command
 from django.db import connection, connections
+from django.test.utils import setup_databases
 
 from devstack.places import Place, free_port
 from devstack.stack import start_servers
@@ -37,14 +38,38 @@ def pytest_configure() -> None:
     settings.PASSWORD_HASHERS = ["tests.conftest.FewRounds"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Pages last: the browser's driver keeps an event loop running, which asynchronous tests cannot share."""
+    items.sort(key=lambda item: "browser" in item.path.parts)
+
+
 CASE_TABLES = "fieldops_event, fieldops_report, fieldops_transition, fieldops_workorder, fieldops_photo, realtime_mailbox"
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
-    """The demo district is loaded once and stays; tests add cases and take them back."""
+def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> Iterator[None]:
+    """The demo district is loaded once and stays; tests add cases and take them back.
+
+    `served` is a copy of it for the running house, so that the two never meet.
+    """
     with django_db_blocker.unblock():
+        setup_databases(verbosity=0, interactive=False, aliases={"default"})
         load_demo(allow=True)
+        original = connection.settings_dict["NAME"]
+        connections.close_all()
+    with psycopg.connect(**database("postgres"), autocommit=True) as admin:
+        admin.execute("DROP DATABASE IF EXISTS served WITH (FORCE)")
+        admin.execute(f'CREATE DATABASE served TEMPLATE "{original}"')
+    yield
+    with psycopg.connect(**database("postgres"), autocommit=True) as admin:
+        for name in ("served", original):
+            admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def database(name: str) -> dict[str, Any]:
+    """How psycopg reaches a database of the test cluster, beside Django."""
+    held = connection.settings_dict
+    return {"host": held["HOST"], "port": held["PORT"] or None, "user": held["USER"], "dbname": name}
 
 
 @pytest.fixture(autouse=True)
@@ -205,17 +230,9 @@ class Served:
 
 
 @pytest.fixture(scope="session")
-def served(
-    django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
-    """Caddy, granian, uvicorn and Celery as the demo starts them; a copy, so that tests cannot meet it."""
+def served(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Caddy, granian, uvicorn and Celery as the demo starts them."""
     call_command("collectstatic", interactive=False, verbosity=0)
-    with django_db_blocker.unblock():
-        original = connection.settings_dict["NAME"]
-        connections.close_all()
-        with psycopg.connect(**_maintenance(), autocommit=True) as admin:
-            admin.execute("DROP DATABASE IF EXISTS served WITH (FORCE)")
-            admin.execute(f'CREATE DATABASE served TEMPLATE "{original}"')
     base, port = tmp_path_factory.mktemp("served"), free_port()
     base.chmod(0o711)
     env = {
@@ -248,8 +265,3 @@ def served(
     yield Served(f"http://127.0.0.1:{port}", env)
     stop.set()
     thread.join(30)
-
-
-def _maintenance() -> dict[str, Any]:
-    held = connection.settings_dict
-    return {"host": held["HOST"], "port": held["PORT"] or None, "user": held["USER"], "dbname": "postgres"}

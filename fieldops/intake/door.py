@@ -26,7 +26,6 @@ from fieldops.models import (
     FilingCondition,
     IntakePolicy,
     Report,
-    ReporterContact,
     Transition,
     WorkOrder,
 )
@@ -98,6 +97,8 @@ def _take_in(draft: Draft) -> Receipt:
         y=draft.y,
         system=draft.system,
         accuracy_m=draft.accuracy_m,
+        contact_name=draft.contact_name,
+        contact_phone=draft.contact_phone,
         device_time=draft.device_time,
         received_at=at,
     )
@@ -123,10 +124,6 @@ def _take_in(draft: Draft) -> Receipt:
 
     # The report goes first: a rival with the same id waits here, before it has written anything else.
     report.save(force_insert=True)
-    if draft.contact_name or draft.contact_phone:
-        ReporterContact(report=report, name=draft.contact_name, phone=draft.contact_phone).save(
-            force_insert=True
-        )
     if order:
         order.save(force_insert=True)
     record(event, steps)

@@ -5,10 +5,12 @@ from django.db import migrations
 NUMBER = """
 CREATE SEQUENCE fieldops_case_number;
 CREATE FUNCTION fieldops_number_case() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    serial text := nextval('fieldops_case_number')::text;
 BEGIN
     NEW.number := to_char(
         NEW.received_at AT TIME ZONE (SELECT time_zone FROM gridmap_district WHERE code = NEW.district_id),
-        'YYYYMMDD') || lpad(nextval('fieldops_case_number')::text, 6, '0');
+        'YYYYMMDD') || lpad(serial, greatest(6, length(serial)), '0');
     RETURN NEW;
 END $$;
 CREATE TRIGGER a_case_gets_its_number BEFORE INSERT ON fieldops_event

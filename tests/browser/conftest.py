@@ -14,6 +14,11 @@ from tests.conftest import Served
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _house_before_browser(served: Served) -> None:
+    """Django keeps a connection per event loop: the databases are made before the driver starts its own."""
+
+
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
     quiet = [
@@ -46,7 +51,10 @@ def log_in(page: Page, served: Served) -> Any:
         page.fill("#id_password", PASSWORD)
         page.click("main form button[type=submit]")
         page.wait_for_selector('[data-testid="connection"][data-state="live"]', timeout=20_000)
-        page.wait_for_function("window.commandCenter?.ready")
+        for _ in range(100):
+            if page.evaluate("window.commandCenter?.ready"):
+                break
+            page.wait_for_timeout(100)
         return page
 
     return enter

@@ -6,12 +6,13 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psycopg
 import pytest
 import websockets
 from websockets.asyncio.client import ClientConnection
 
 from devstack.clients import Operator, Phone, Refused, new_id, until
-from tests.conftest import Served
+from tests.conftest import Served, database
 
 pytestmark = pytest.mark.usefixtures("served")
 
@@ -201,15 +202,13 @@ async def test_a_resident_is_not_let_into_the_command_center(served: Served) -> 
 
 async def test_a_dropped_doorbell_costs_latency_never_a_letter(served: Served) -> None:
     """The letter is written without ringing, as if the process had died between commit and doorbell."""
-    import psycopg
-
     async with phone(served, "dispatch1") as desk, field_socket(served, desk) as socket:
         [box] = (await frame(socket, "hello"))["mailboxes"]
         at = {"epoch": box["epoch"], "cursor": box["last_seq"]}
         await send(socket, type="resume", mailboxes={str(box["mailbox"]): at})
         async with phone(served, "resident1") as resident:
             filed = await report(resident, served, at=700)
-        with psycopg.connect(**_served_database(served), autocommit=True) as sql:
+        with psycopg.connect(**database("served"), autocommit=True) as sql:
             sql.execute(
                 "WITH box AS (UPDATE realtime_mailbox SET last_seq = last_seq + 1 WHERE post_id = %s RETURNING last_seq)"
                 " INSERT INTO realtime_letter (mailbox_id, seq, kind, event_id, event_version, payload, created_at)"
@@ -218,13 +217,6 @@ async def test_a_dropped_doorbell_costs_latency_never_a_letter(served: Served) -
             )
         letter = await frame(socket, "letter", seconds=15)
         assert (letter["seq"], letter["event"]) == (box["last_seq"] + 1, filed["event"]["id"])
-
-
-def _served_database(served: Served) -> dict[str, Any]:
-    from django.db import connection
-
-    held = connection.settings_dict
-    return {"host": held["HOST"], "port": held["PORT"] or None, "user": held["USER"], "dbname": "served"}
 
 
 async def test_the_acknowledgement_is_on_the_timeline(served: Served) -> None:
