@@ -149,6 +149,14 @@ def test_hours_and_zone_are_the_districts() -> None:
     assert due_at(monday, 4, "hour", False, calendar).at == monday + timedelta(hours=4)
 
 
+def test_the_local_day_may_be_behind_utc_too() -> None:
+    """Monday 17:00 there is Tuesday in UTC; an hour of Monday's work is left all the same."""
+    zone = ZoneInfo("America/Los_Angeles")
+    monday = datetime(2026, 11, 23, 17, 0, tzinfo=zone)
+    calendar = calendar_of(District(time_zone=zone.key), [])
+    assert due_at(monday, 1, "hour", False, calendar).at == monday + timedelta(hours=1)
+
+
 def test_working_time_follows_clocks_put_forward() -> None:
     """In Berlin, 29 March 2026 had no hour from 2 to 3: that day's shift was an hour shorter."""
     berlin = calendar_of(
