@@ -53,6 +53,7 @@ class Session(CommandView):
         extent = GridUnit.objects.filter(district=district, level=Level.DISTRICT_COMMITTEE).aggregate(
             e=Extent("boundary")
         )
+        synthetic = GridUnit.objects.filter(district=district, synthetic=True).exists()
         english = (get_language() or "").startswith("en")
         return Response(
             {
@@ -61,9 +62,7 @@ class Session(CommandView):
                     "code": district.code,
                     "name": district.name_en if english else district.name,
                     "bbox": extent["e"],
-                    "notice": _("Street, community and cell boundaries are synthetic.")
-                    if GridUnit.objects.filter(district=district, synthetic=True).exists()
-                    else "",
+                    "notice": _("Street, community and cell boundaries are synthetic.") if synthetic else "",
                 },
                 "roles": {role.value: str(role.label) for role in Role},
                 "levels": [

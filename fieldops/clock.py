@@ -9,8 +9,6 @@ from gridmap.models import CalendarDay
 from .deadlines import Calendar, calendar_of, due_at
 from .models import Event
 
-YELLOW_FROM = 0.8  # of the limit
-
 
 def calendar_for(event: Event) -> Calendar:
     """The calendar of the case's district; one statement."""
@@ -28,10 +26,7 @@ def start_clock(event: Event, *, at: datetime, days: Iterable[Mapping[str, Any]]
         raise ValueError("a case without a filing condition has no clock")
     calendar = calendar_for(event) if days is None else _calendar(event, days)
     due = due_at(at, condition.limit_amount, condition.limit_unit, condition.urgent, calendar)
-    event.due_at, event.due_provisional = due.at, due.provisional
-    event.warn_at = due_at(
-        at, condition.limit_amount * YELLOW_FROM, condition.limit_unit, condition.urgent, calendar
-    ).at
+    event.due_at, event.warn_at, event.due_provisional = due.at, due.yellow_from, due.provisional
     return due.at
 
 

@@ -63,9 +63,13 @@ class Calendar:
 
 @dataclass(frozen=True)
 class Due:
-    """When a limit runs out, in UTC; `provisional` when holidays up to then are not announced yet."""
+    """When a limit runs out, in UTC, and when 80 % of it are used up.
+
+    `provisional` when holidays up to then are not announced yet.
+    """
 
     at: datetime
+    yellow_from: datetime
     provisional: bool
 
 
@@ -124,24 +128,12 @@ def due_at(start: datetime, amount: float, unit: str, urgent: bool, calendar: Ca
         raise ValueError("the start of a limit needs a time zone")
     start = start.astimezone(UTC)
     if urgent:
-        return Due(start + amount * NATURAL[LimitUnit(unit)], provisional=False)
+        limit = amount * NATURAL[LimitUnit(unit)]
+        return Due(start + limit, start + YELLOW_FROM * limit, provisional=False)
     length = calendar.working_day if unit == LimitUnit.DAY else NATURAL[LimitUnit(unit)]
     at = _after(start, amount * length, calendar)
-    return Due(at, provisional=at.astimezone(calendar.zone).date() > calendar.known_until)
-
-
-def light(now: datetime, start: datetime, due: datetime, calendar: Calendar, urgent: bool) -> str:
-    """The light of a clock: `green` for the first 80 % of its limit, then `yellow`, and `red` once overdue.
-
-    The share is measured in the time the clock counts: working time, or natural time when it is urgent.
-    """
-    if now > due:
-        return "red"
-    if urgent:
-        yellow_from = start + YELLOW_FROM * (due - start)
-    else:
-        yellow_from = _after(start, YELLOW_FROM * working_time(start, due, calendar), calendar)
-    return "yellow" if now > yellow_from else "green"
+    yellow_from = _after(start, YELLOW_FROM * amount * length, calendar)
+    return Due(at, yellow_from, provisional=at.astimezone(calendar.zone).date() > calendar.known_until)
 
 
 def working_time(start: datetime, end: datetime, calendar: Calendar) -> timedelta:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
@@ -163,7 +164,9 @@ def _nearby(transitions: list[Transition]) -> list[str]:
 
 def photos_of(reports: Iterable[Report], transitions: Iterable[Transition]) -> list[dict[str, Any]]:
     """The photos of these records, each with the step it documents."""
-    steps = {report.pk: (Step.REPORT.value, report.reporter_id) for report in reports}
+    steps: dict[UUID, tuple[str, int | None]] = {
+        report.pk: (Step.REPORT.value, report.reporter_id) for report in reports
+    }
     steps |= {step.pk: (step.kind, step.by_id) for step in transitions}
     return [
         {

@@ -181,7 +181,7 @@ def draft_of(reporter: User, cell: Cell, event_class: EventClass, **changes: Any
         "post": post,
         "channel": channel,
         "class_key": event_class.key,
-        "description": "垃圾满溢",
+        "description": "现场情况说明",
         "x": x,
         "y": y,
         "system": "WGS84",

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fieldops.deadlines import Calendar, calendar_of, due_at, light, read_hours, working_time
+from fieldops.clock import light
+from fieldops.deadlines import Calendar, Due, calendar_of, due_at, read_hours, working_time
+from fieldops.models import Event
 from gridmap.models import District
 
 LOCAL = ZoneInfo("Asia/Shanghai")
@@ -111,6 +113,10 @@ def test_due_times_beyond_the_announced_holidays_are_provisional() -> None:
     assert due_at(at("2026-11-23 09:00"), 1, "hour", False, unknown).provisional
 
 
+def colour(now: datetime, limit: Due) -> str:
+    return light(Event(status="dispatched", due_at=limit.at, warn_at=limit.yellow_from), now)
+
+
 @pytest.mark.parametrize(
     ("now", "expected"),
     [
@@ -124,8 +130,7 @@ def test_due_times_beyond_the_announced_holidays_are_provisional() -> None:
     ],
 )
 def test_lights_are_measured_in_working_time(now: str, expected: str) -> None:
-    start, end = at("2026-11-27 17:00"), at("2026-11-30 09:00")
-    assert light(at(now), start, end, CALENDAR, urgent=False) == expected
+    assert colour(at(now), due_at(at("2026-11-27 17:00"), 2, "hour", False, CALENDAR)) == expected
 
 
 @pytest.mark.parametrize(
@@ -133,8 +138,7 @@ def test_lights_are_measured_in_working_time(now: str, expected: str) -> None:
     [("2026-11-28 00:36", "green"), ("2026-11-28 00:37", "yellow"), ("2026-11-28 01:01", "red")],
 )
 def test_lights_of_urgent_limits_are_measured_in_natural_time(now: str, expected: str) -> None:
-    start, end = at("2026-11-27 23:00"), at("2026-11-28 01:00")
-    assert light(at(now), start, end, CALENDAR, urgent=True) == expected
+    assert colour(at(now), due_at(at("2026-11-27 23:00"), 2, "hour", True, CALENDAR)) == expected
 
 
 # --- the calendar itself -----------------------------------------------------------------------------------
@@ -275,11 +279,10 @@ def test_where_the_server_stands_does_not_matter() -> None:
 
 
 @for_any
-@given(MOMENTS, MINUTES, URGENT, st.floats(0, 1.2))
+@given(MOMENTS, MINUTES, URGENT)
 def test_a_light_turns_yellow_when_80_percent_are_used_up(
-    start: datetime, minutes: int, urgent: bool, share: float
+    start: datetime, minutes: int, urgent: bool
 ) -> None:
-    end, yellow_from = runs_out(start, minutes, urgent), runs_out(start, minutes * 0.8, urgent)
-    now = start + share * (end - start)
-    expected = "red" if now > end else "yellow" if now > yellow_from else "green"
-    assert light(now, start, end, CALENDAR, urgent) == expected
+    limit = due_at(start, minutes, "minute", urgent, CALENDAR)
+    assert limit.yellow_from == runs_out(start, minutes * 0.8, urgent)
+    assert start <= limit.yellow_from <= limit.at

@@ -67,7 +67,7 @@ def body(cell: Cell, event_class: EventClass) -> dict[str, Any]:
     return {
         "id": new_id(),
         "class": event_class.key,
-        "description": "垃圾满溢",
+        "description": "现场情况说明",
         "x": x,
         "y": y,
         "system": "WGS84",
