@@ -6,62 +6,126 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('fieldops', '0002_what_django_cannot_declare'),
+        ("fieldops", "0002_what_django_cannot_declare"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Mailbox',
+            name="Mailbox",
             fields=[
-                ('post', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='mailbox', serialize=False, to='fieldops.post')),
-                ('epoch', models.UUIDField(default=uuid_utils.compat.uuid4, editable=False)),
-                ('last_seq', models.BigIntegerField(default=0)),
-                ('pruned_seq', models.BigIntegerField(default=0)),
+                (
+                    "post",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="mailbox",
+                        serialize=False,
+                        to="fieldops.post",
+                    ),
+                ),
+                ("epoch", models.UUIDField(default=uuid_utils.compat.uuid4, editable=False)),
+                ("last_seq", models.BigIntegerField(default=0)),
+                ("pruned_seq", models.BigIntegerField(default=0)),
             ],
             options={
-                'verbose_name': 'mailbox',
-                'verbose_name_plural': 'mailboxes',
-                'constraints': [models.CheckConstraint(condition=models.Q(('pruned_seq__gte', 0), ('pruned_seq__lte', models.F('last_seq'))), name='a_mailbox_prunes_no_further_than_it_wrote')],
+                "verbose_name": "mailbox",
+                "verbose_name_plural": "mailboxes",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("pruned_seq__gte", 0), ("pruned_seq__lte", models.F("last_seq"))),
+                        name="a_mailbox_prunes_no_further_than_it_wrote",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Letter',
+            name="Letter",
             fields=[
-                ('pk', models.CompositePrimaryKey('mailbox_id', 'seq', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('seq', models.BigIntegerField()),
-                ('kind', models.CharField(choices=[('intake', 'A report waits at the intake desk'), ('assignment', 'A case waits for dispatch'), ('dispatch', 'You are dispatched'), ('rework', 'The case came back for rework'), ('confirm', 'Confirm on site'), ('sent_back', 'A department sent the case back'), ('answer', 'Your report has an answer')], max_length=12)),
-                ('event_version', models.PositiveIntegerField()),
-                ('payload', models.JSONField()),
-                ('created_at', models.DateTimeField()),
-                ('received_at', models.DateTimeField(null=True)),
-                ('event', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='letters', to='fieldops.event')),
-                ('mailbox', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='letters', to='realtime.mailbox')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "mailbox_id", "seq", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("seq", models.BigIntegerField()),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("intake", "A report waits at the intake desk"),
+                            ("assignment", "A case waits for dispatch"),
+                            ("dispatch", "You are dispatched"),
+                            ("rework", "The case came back for rework"),
+                            ("confirm", "Confirm on site"),
+                            ("sent_back", "A department sent the case back"),
+                            ("answer", "Your report has an answer"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("event_version", models.PositiveIntegerField()),
+                ("payload", models.JSONField()),
+                ("created_at", models.DateTimeField()),
+                ("received_at", models.DateTimeField(null=True)),
+                (
+                    "event",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="letters",
+                        to="fieldops.event",
+                    ),
+                ),
+                (
+                    "mailbox",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="letters",
+                        to="realtime.mailbox",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'letter',
-                'verbose_name_plural': 'letters',
-                'indexes': [models.Index(fields=['created_at'], name='letter_by_age')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('seq__gt', 0)), name='letters_count_from_one')],
+                "verbose_name": "letter",
+                "verbose_name_plural": "letters",
+                "indexes": [models.Index(fields=["created_at"], name="letter_by_age")],
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("seq__gt", 0)), name="letters_count_from_one")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='MailboxAck',
+            name="MailboxAck",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('device_id', models.UUIDField()),
-                ('epoch', models.UUIDField()),
-                ('acked_seq', models.BigIntegerField(default=0)),
-                ('last_seen', models.DateTimeField()),
-                ('mailbox', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='acks', to='realtime.mailbox')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("device_id", models.UUIDField()),
+                ("epoch", models.UUIDField()),
+                ("acked_seq", models.BigIntegerField(default=0)),
+                ("last_seen", models.DateTimeField()),
+                (
+                    "mailbox",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="acks",
+                        to="realtime.mailbox",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'acknowledgement',
-                'verbose_name_plural': 'acknowledgements',
-                'constraints': [models.UniqueConstraint(fields=('mailbox', 'device_id'), name='a_device_acknowledges_a_mailbox_once')],
+                "verbose_name": "acknowledgement",
+                "verbose_name_plural": "acknowledgements",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("mailbox", "device_id"), name="a_device_acknowledges_a_mailbox_once"
+                    )
+                ],
             },
         ),
     ]
