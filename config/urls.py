@@ -3,6 +3,9 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
@@ -11,6 +14,15 @@ def only_field_api(endpoints: list[tuple[str, str, str, Any]]) -> list[tuple[str
     """The published schema describes what field devices use, not the command center's own page."""
     return [endpoint for endpoint in endpoints if endpoint[0].startswith("/api/v1/")]
 
+
+def admin_login(request: HttpRequest, extra_context: object = None) -> HttpResponse:
+    """One door: administrators log in where everyone does, where guessing is slowed."""
+    if request.user.is_authenticated:
+        raise PermissionDenied
+    return redirect_to_login(request.get_full_path())
+
+
+admin.site.login = admin_login  # type: ignore[method-assign]
 
 urlpatterns = [
     path("admin/", admin.site.urls),

@@ -214,3 +214,22 @@ def test_guessing_at_the_log_in_page_is_slowed(db: None) -> None:
     form = {"username": "dispatch1", "password": "wrong"}
     answers = [Client().post("/login/", form).status_code for _ in range(11)]
     assert answers == [200] * 10 + [429]
+
+
+def test_administration_has_no_door_of_its_own(db: None, dispatcher: User) -> None:
+    answer = Client().get("/admin/")
+    assert answer.status_code == 302
+    while answer["Location"].startswith("/admin/"):
+        answer = Client().get(answer["Location"])
+    assert answer["Location"].startswith("/login/?next=/admin/")
+    assert logged_in(dispatcher).get("/admin/login/").status_code == 403
+    admin = User.objects.get(username="admin")
+    for page in (
+        "",
+        "fieldops/post/",
+        "fieldops/responsibilityrule/",
+        "gridmap/calendarday/",
+        "fieldops/eventclass/",
+    ):
+        assert logged_in(admin).get(f"/admin/{page}").status_code == 200
+    assert logged_in(admin).get("/admin/fieldops/event/").status_code == 404
