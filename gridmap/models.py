@@ -94,10 +94,30 @@ class GridUnit(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(level=Level.DISTRICT_COMMITTEE, parent__isnull=True, parent_level__isnull=True)
-                | Q(level=Level.REGIONAL_GROUP, parent__isnull=False, parent_level=Level.DISTRICT_COMMITTEE)
-                | Q(level=Level.STREET_COMMITTEE, parent__isnull=False, parent_level=Level.DISTRICT_COMMITTEE)
-                | Q(level=Level.COMMUNITY, parent__isnull=False, parent_level=Level.STREET_COMMITTEE)
-                | Q(level=Level.PARTY_GROUP, parent__isnull=False, parent_level=Level.COMMUNITY),
+                | Q(
+                    level=Level.REGIONAL_GROUP,
+                    parent__isnull=False,
+                    parent_level__isnull=False,
+                    parent_level=Level.DISTRICT_COMMITTEE,
+                )
+                | Q(
+                    level=Level.STREET_COMMITTEE,
+                    parent__isnull=False,
+                    parent_level__isnull=False,
+                    parent_level=Level.DISTRICT_COMMITTEE,
+                )
+                | Q(
+                    level=Level.COMMUNITY,
+                    parent__isnull=False,
+                    parent_level__isnull=False,
+                    parent_level=Level.STREET_COMMITTEE,
+                )
+                | Q(
+                    level=Level.PARTY_GROUP,
+                    parent__isnull=False,
+                    parent_level__isnull=False,
+                    parent_level=Level.COMMUNITY,
+                ),
                 name="a_unit_stands_below_the_right_level",
             ),
             # Targets of the composite foreign keys that the first migration adds in SQL.

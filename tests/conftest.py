@@ -72,6 +72,12 @@ def database(name: str) -> dict[str, Any]:
     return {"host": held["HOST"], "port": held["PORT"] or None, "user": held["USER"], "dbname": name}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _static_files() -> None:
+    """Pages name their files by content, so they have to be collected first."""
+    call_command("collectstatic", interactive=False, verbosity=0)
+
+
 @pytest.fixture(autouse=True)
 def _clean_cache() -> Iterator[None]:
     yield
@@ -232,7 +238,6 @@ class Served:
 @pytest.fixture(scope="session")
 def served(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Caddy, granian, uvicorn and Celery as the demo starts them."""
-    call_command("collectstatic", interactive=False, verbosity=0)
     base, port = tmp_path_factory.mktemp("served"), free_port()
     base.chmod(0o711)
     env = {

@@ -265,10 +265,30 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(
                     models.Q(("level", 1), ("parent__isnull", True), ("parent_level__isnull", True)),
-                    models.Q(("level", 2), ("parent__isnull", False), ("parent_level", 1)),
-                    models.Q(("level", 3), ("parent__isnull", False), ("parent_level", 1)),
-                    models.Q(("level", 4), ("parent__isnull", False), ("parent_level", 3)),
-                    models.Q(("level", 5), ("parent__isnull", False), ("parent_level", 4)),
+                    models.Q(
+                        ("level", 2),
+                        ("parent__isnull", False),
+                        ("parent_level", 1),
+                        ("parent_level__isnull", False),
+                    ),
+                    models.Q(
+                        ("level", 3),
+                        ("parent__isnull", False),
+                        ("parent_level", 1),
+                        ("parent_level__isnull", False),
+                    ),
+                    models.Q(
+                        ("level", 4),
+                        ("parent__isnull", False),
+                        ("parent_level", 3),
+                        ("parent_level__isnull", False),
+                    ),
+                    models.Q(
+                        ("level", 5),
+                        ("parent__isnull", False),
+                        ("parent_level", 4),
+                        ("parent_level__isnull", False),
+                    ),
                     _connector="OR",
                 ),
                 name="a_unit_stands_below_the_right_level",

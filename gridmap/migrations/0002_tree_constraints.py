@@ -27,6 +27,23 @@ KEYS = [
     ("gridmap_cell", "a_cells_committee_is_of_its_district", "committee_id, district_id", "id, district_id"),
 ]
 
+CODE_SCHEME = """
+CREATE FUNCTION gridmap_check_cell_code() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.code !~ (SELECT cell_code_pattern FROM gridmap_district WHERE code = NEW.district_id) THEN
+        RAISE EXCEPTION 'cell code % does not follow the scheme of district %', NEW.code, NEW.district_id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'a_cell_code_follows_its_districts_scheme';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER a_cell_code_follows_its_districts_scheme BEFORE INSERT OR UPDATE OF code ON gridmap_cell
+    FOR EACH ROW EXECUTE FUNCTION gridmap_check_cell_code();
+"""
+CODE_SCHEME_BACK = """
+DROP TRIGGER a_cell_code_follows_its_districts_scheme ON gridmap_cell;
+DROP FUNCTION gridmap_check_cell_code();
+"""
+
 
 class Migration(migrations.Migration):
     dependencies = [("gridmap", "0001_five_level_grid")]
@@ -38,8 +55,9 @@ class Migration(migrations.Migration):
         )
         for table, name, columns, target in KEYS
     ] + [
+        migrations.RunSQL(CODE_SCHEME, CODE_SCHEME_BACK),
         migrations.RunSQL(
             "ALTER TABLE gridmap_cell ADD CONSTRAINT cell_and_district UNIQUE (id, district_id)",
             "ALTER TABLE gridmap_cell DROP CONSTRAINT cell_and_district",
-        )
+        ),
     ]
