@@ -59,7 +59,7 @@ function run(session: Session): void {
   const announcer = new Announcer();
   const list = new EventList({
     onSelect: (id) => select({ event: id }),
-    onFilter: (matches) => map.markers.emphasise(matches),
+    onFilter: (matches) => map.markers.filter(matches),
   });
   const panel = new EventPanel({
     onClose: () => select(null),

@@ -14,6 +14,8 @@ import { palette } from './palette';
 
 /** Above this many in view, and below that zoom, the calm ones are gathered into counts. */
 const CROWD = 300;
+/** Above this many overdue ones, none of them stands out any more: they are gathered too. */
+const RED_CROWD = 120;
 const CROWD_BELOW_ZOOM = 14;
 const REACH = 14;
 /** Metres per pixel above which markers are drawn smaller: the whole district is in view. */
@@ -33,11 +35,13 @@ export class EventMarkers {
   private readonly crowds = new Cluster<Marker>({
     distance: 46,
     minDistance: 30,
-    geometryFunction: (marker) => (this.standsOut(marker) ? null : marker.getGeometry()) as Point,
+    geometryFunction: (marker) =>
+      (this.standsOut(marker) || !this.wanted(marker.get('frame') as Frame) ? null : marker.getGeometry()) as Point,
   });
   private readonly crowdLayer: VectorLayer;
   private readonly styles = new globalThis.Map<string, Style>();
   private crowded = false;
+  private redCrowded = false;
   private selected: string | null = null;
   private matches: ((frame: Frame) => boolean) | null = null;
   private painted = 0;
@@ -89,10 +93,11 @@ export class EventMarkers {
     this.layer.changed();
   }
 
-  /** Fade what does not match; null shows all alike. */
-  emphasise(matches: ((frame: Frame) => boolean) | null): void {
+  /** Leave out what does not match, but for the selected one; null shows all. */
+  filter(matches: ((frame: Frame) => boolean) | null): void {
     this.matches = matches;
     this.layer.changed();
+    this.gauge();
     if (this.crowded) this.crowds.refresh();
   }
 
@@ -116,7 +121,7 @@ export class EventMarkers {
     };
     for (const marker of this.markers.getFeaturesInExtent(area)) {
       const point = marker.getGeometry();
-      if (point && !this.inCrowd(marker)) hits.push({ distance: distance(point), hit: { event: String(marker.getId()) } });
+      if (point && this.alone(marker)) hits.push({ distance: distance(point), hit: { event: String(marker.getId()) } });
     }
     if (this.crowded) {
       for (const crowd of this.crowds.getFeaturesInExtent(area)) {
@@ -130,23 +135,28 @@ export class EventMarkers {
     return hits.sort((a, b) => a.distance - b.distance).map(({ hit }) => hit);
   }
 
-  /** Where a marker is drawn, in pixels of the map; null when out of view, in a crowd or not painted yet. */
+  /** Where a marker is drawn, in pixels of the map; null when out of view, filtered out, in a crowd or not painted yet. */
   pixelOf(id: string): [number, number] | null {
     const marker = this.markers.getFeatureById(id) as Marker | null;
     const [width = 0, height = 0] = this.map.getSize() ?? [];
     const point = marker?.getGeometry()?.getCoordinates();
-    if (!marker || !point || this.inCrowd(marker) || Number(marker.get('since')) > this.painted) return null;
+    if (!marker || !point || !this.alone(marker) || Number(marker.get('since')) > this.painted) return null;
     const [x = -1, y = -1] = this.map.getPixelFromCoordinate(point) ?? [];
     return x >= 0 && y >= 0 && x <= width && y <= height ? [x, y] : null;
   }
 
   private standsOut(marker: Marker): boolean {
     const frame = marker.get('frame') as Frame;
-    return frame.light === 'red' || frame.id === this.selected || (this.matches !== null && this.matches(frame));
+    return frame.id === this.selected || (frame.light === 'red' && !this.redCrowded && this.wanted(frame));
   }
 
-  private inCrowd(marker: Marker): boolean {
-    return this.crowded && !this.standsOut(marker);
+  private wanted(frame: Frame): boolean {
+    return this.matches === null || this.matches(frame);
+  }
+
+  /** Whether it has a marker of its own, being neither filtered out nor counted in a crowd. */
+  private alone(marker: Marker): boolean {
+    return this.standsOut(marker) || (!this.crowded && this.wanted(marker.get('frame') as Frame));
   }
 
   /** Decide whether there is a crowd in view. */
@@ -155,24 +165,28 @@ export class EventMarkers {
     if (!view.isDef() || !this.map.getSize()) return;
     const near = (view.getZoom() ?? 0) >= CROWD_BELOW_ZOOM;
     const extent = view.calculateExtent(this.map.getSize());
-    const crowded = !near && this.markers.getFeaturesInExtent(extent).length > CROWD;
-    if (crowded === this.crowded) return;
+    const inView = near ? [] : this.markers.getFeaturesInExtent(extent).map((marker) => marker.get('frame') as Frame);
+    const wanted = inView.filter((frame) => this.wanted(frame));
+    const crowded = wanted.length > CROWD;
+    const redCrowded = crowded && wanted.filter((frame) => frame.light === 'red').length > RED_CROWD;
+    if (crowded === this.crowded && redCrowded === this.redCrowded) return;
     this.crowded = crowded;
+    this.redCrowded = redCrowded;
     this.crowds.setSource(crowded ? this.markers : null);
+    if (crowded) this.crowds.refresh();
     this.crowdLayer.setSource(crowded ? (this.crowds as VectorSource) : null);
     this.layer.changed();
   }
 
   private style(marker: Marker, resolution: number): Style | undefined {
-    if (this.inCrowd(marker)) return undefined;
+    if (!this.alone(marker)) return undefined;
     const frame = marker.get('frame') as Frame;
-    const faded = this.matches !== null && frame.id !== this.selected && !this.matches(frame);
-    return this.markerStyle(frame.phase, frame.light, faded, frame.id === this.selected, resolution);
+    return this.markerStyle(frame.phase, frame.light, frame.id === this.selected, resolution);
   }
 
-  private markerStyle(phase: Phase, light: Light, faded: boolean, selected: boolean, resolution: number): Style {
+  private markerStyle(phase: Phase, light: Light, selected: boolean, resolution: number): Style {
     const size = resolution > SMALL_ABOVE ? 0.75 : 1;
-    const key = `${phase} ${light} ${faded} ${selected} ${size}`;
+    const key = `${phase} ${light} ${selected} ${size}`;
     let style = this.styles.get(key);
     if (!style) {
       const ratio = Math.max(1, window.devicePixelRatio);
@@ -181,9 +195,9 @@ export class EventMarkers {
         image: new Icon({
           img: markerCanvas(phase, light, ratio),
           scale: size / ratio,
-          opacity: faded ? 0.25 : ended ? 0.75 : 1,
+          opacity: ended ? 0.75 : 1,
         }),
-        zIndex: selected ? 9 : faded || ended ? 0 : WEIGHT[light],
+        zIndex: selected ? 9 : ended ? 0 : WEIGHT[light],
       });
       this.styles.set(key, style);
     }
@@ -194,10 +208,9 @@ export class EventMarkers {
     const members = crowd.get('features') as Marker[];
     const frames = members.map((marker) => marker.get('frame') as Frame);
     const [only] = frames;
-    const faded = this.matches !== null;
-    if (frames.length === 1 && only) return this.markerStyle(only.phase, only.light, faded, false, resolution);
-    const yellow = frames.some((frame) => frame.light === 'yellow');
-    const key = `crowd ${frames.length} ${yellow} ${faded}`;
+    if (frames.length === 1 && only) return this.markerStyle(only.phase, only.light, false, resolution);
+    const worst = (['red', 'yellow'] as const).find((light) => frames.some((frame) => frame.light === light));
+    const key = `crowd ${frames.length} ${worst}`;
     let style = this.styles.get(key);
     if (!style) {
       const colours = palette();
@@ -205,11 +218,10 @@ export class EventMarkers {
         image: new Circle({
           radius: 11 + Math.min(9, Math.sqrt(frames.length)),
           fill: new Fill({ color: colours.halo }),
-          stroke: new Stroke({ color: yellow ? colours.light.yellow : colours.line[3] ?? colours.ink, width: yellow ? 3 : 2 }),
+          stroke: new Stroke({ color: worst ? colours.light[worst] : (colours.line[3] ?? colours.ink), width: worst ? 3 : 2 }),
         }),
         text: new Text({ text: String(frames.length), font: '600 13px system-ui, sans-serif', fill: new Fill({ color: colours.ink }) }),
       });
-      style.getImage()?.setOpacity(faded ? 0.4 : 0.95);
       this.styles.set(key, style);
     }
     return style;

@@ -82,6 +82,7 @@ export class EventList {
     this.room = PAGE;
     const all = this.filter.phase === 'all' && this.filter.words === '';
     const filter = this.filter;
+    this.element.classList.toggle('filtered', !all);
     this.callbacks.onFilter(all ? null : (frame) => matches(frame, filter));
     this.render();
   }
