@@ -16,6 +16,7 @@ from PIL import Image
 from fieldops.models import Event, EventClass, FilingCondition, Photo, Report, Transition, User
 from gridmap.models import Cell
 from realtime.models import Letter, Mailbox
+from realtime.tickets import redeem_ticket
 from tests.conftest import chief_of, handler_of, inside
 
 PASSWORD = "qingshan-demo-2026"
@@ -370,3 +371,26 @@ def test_answers_come_in_the_readers_language(grid_worker: User, body: dict[str,
         headers={"Accept-Language": "zh-hans"},
     )
     assert answer.json()["title"] == "位置不在本辖区内"
+
+
+@pytest.fixture
+def without_redis(settings: Any) -> Any:
+    """The cache points where nobody listens."""
+    from django.core.cache import caches
+
+    settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:9/0"}}
+    yield
+    caches["default"].close()
+
+
+def test_without_redis_reports_still_come_in(
+    without_redis: None,
+    grid_worker: User,
+    body: dict[str, Any],
+    condition: FilingCondition,
+) -> None:
+    phone = Phone(grid_worker)
+    assert phone.post("reports", {**body, "condition": condition.pk}).status_code == 201
+    assert phone.get("work").status_code == 200
+    ticket = phone.post("ticket").json()["ticket"]
+    assert redeem_ticket(ticket) is None, "a ticket that cannot be marked as used opens nothing"
