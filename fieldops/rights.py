@@ -29,7 +29,7 @@ def current_posts(user: User | AnonymousUser) -> list[Post]:
 
 def reread_posts(user: User) -> list[Post]:
     """The same, read anew: for sockets, which outlive a change of posts."""
-    user._current_posts = list(_held_now(user)) if user.is_active else []
+    user._current_posts = list(_held_now(user))
     return user._current_posts
 
 
@@ -39,6 +39,7 @@ def _held_now(user: User) -> QuerySet[Post]:
         Post.objects.filter(
             Q(holdings__until__isnull=True) | Q(holdings__until__gt=now),
             holdings__user=user,
+            holdings__user__is_active=True,
             holdings__since__lte=now,
         )
         .select_related("unit", "department", "district")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 from typing import Any
@@ -23,7 +24,7 @@ from .models import Mailbox
 from .tickets import redeem_ticket
 
 log = logging.getLogger(__name__)
-NOT_LOGGED_IN, NOT_PERMITTED, BAD_FRAME, SILENT = 4401, 4403, 4400, 4408
+NOT_LOGGED_IN, NOT_PERMITTED, BAD_FRAME, SILENT, TOO_SLOW = 4401, 4403, 4400, 4408, 4409
 MAX_FRAME = 16_384
 
 
@@ -193,7 +194,12 @@ class MapSocket(Socket):
             await self.accept()
             await self.close(NOT_PERMITTED if user.is_authenticated else NOT_LOGGED_IN)
             return
-        self.viewer = Viewer(user=user, send=self.send_frame, district=staff[0].district_id)
+        self.viewer = Viewer(
+            user=user,
+            send=self.send_frame,
+            close=functools.partial(self.close, TOO_SLOW),
+            district=staff[0].district_id,
+        )
         await super().connect()
 
     async def opened(self) -> None:

@@ -24,6 +24,7 @@ from .models import Mailbox
 
 log = logging.getLogger(__name__)
 COALESCE_SECONDS = 0.15
+SLOW_SECONDS = 3.0  # a page that takes longer to read one batch is let go
 # How far back each look at changed cases reaches beyond the last one: longer than any transaction should be
 # open, since a case's time of change is taken before its commit.
 OVERLAP = timedelta(seconds=15)
@@ -35,6 +36,7 @@ class Viewer:
 
     user: User
     send: Callable[[dict[str, Any]], Awaitable[None]]
+    close: Callable[[], Awaitable[None]]
     district: str
     held: dict[str, int] = field(default_factory=dict)
 
@@ -114,21 +116,25 @@ class Hub:
             audiences[key].append(viewer)
         for viewers in audiences.values():
             frames, gone = await _frames_since(viewers[0].user, viewers[0].district, since)
-            for viewer in viewers:
-                await self._send(viewer, frames, gone)
+            await asyncio.gather(*(self._send(viewer, frames, gone) for viewer in viewers))
         self._looked_until = until
 
     async def _send(self, viewer: Viewer, frames: list[dict[str, Any]], gone: list[str]) -> None:
         fresh = [frame for frame in frames if viewer.held.get(frame["id"], 0) < frame["version"]]
         lost = [event for event in gone if viewer.held.pop(event, None)]
         try:
-            if fresh:
-                viewer.held |= {frame["id"]: frame["version"] for frame in fresh}
-                await viewer.send({"type": "events", "events": fresh})
-            if lost:
-                await viewer.send({"type": "gone", "ids": lost})
-        except Exception:  # a socket that broke under us is its own consumer's business
+            async with asyncio.timeout(SLOW_SECONDS):
+                if fresh:
+                    viewer.held |= {frame["id"]: frame["version"] for frame in fresh}
+                    await viewer.send({"type": "events", "events": fresh})
+                if lost:
+                    await viewer.send({"type": "gone", "ids": lost})
+        except Exception:
+            # Better a page that reconnects and takes a new snapshot than one that silently missed something.
             self._viewers.discard(viewer)
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(SLOW_SECONDS):
+                    await viewer.close()
 
     # --- the doorbell and the net below it ---
 

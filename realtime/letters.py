@@ -1,6 +1,7 @@
 """Writing letters: in the transaction of the change itself, counters last, all in one statement."""
 
 import json
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,9 +14,13 @@ from fieldops.status import Role, Step
 from . import doorbell
 from .models import LetterKind
 
+log = logging.getLogger(__name__)
+
 # Who hears of which step. `None` in the second place: the post that the work order names.
 _POLICY: dict[Step, tuple[LetterKind, Role | None]] = {
     Step.LOCATE: (LetterKind.INTAKE, Role.INTAKE_OPERATOR),
+    # Filing is the last step only where no rule names a department: then, too, the dispatcher decides.
+    Step.FILE: (LetterKind.ASSIGNMENT, Role.DISPATCHER),
     Step.ASSIGN: (LetterKind.ASSIGNMENT, Role.DISPATCHER),
     Step.DISPATCH: (LetterKind.DISPATCH, None),
     Step.REWORK: (LetterKind.REWORK, None),
@@ -71,6 +76,8 @@ def write_letters(*, event: Event, transitions: list[Transition], **_: Any) -> N
         with connection.cursor() as cursor:
             cursor.execute(_WRITE, {"notes": json.dumps(notes), "event": event.pk, "now": timezone.now()})
             mailboxes = {row[0] for row in cursor.fetchall()}
+        if not mailboxes and any(note.get("role") for note in notes):
+            log.warning("case %s: nobody holds the post that %s is for", event.number, notes[0]["role"])
     district = event.district_id
     transaction.on_commit(lambda: doorbell.ring(mailboxes=mailboxes, district=district), robust=True)
 

@@ -11,7 +11,7 @@ from fieldops import desk, fieldwork, followup
 from fieldops.errors import NotPermitted
 from fieldops.intake import Receipt
 from fieldops.lifecycle import Submission
-from fieldops.models import Event, FilingCondition, Post, User
+from fieldops.models import Event, FilingCondition, Post, ResponsibilityRule, User
 from gridmap.models import Cell
 from realtime import mail
 from realtime.models import Letter, Mailbox, MailboxAck
@@ -64,6 +64,16 @@ def test_rework_goes_to_the_same_post_and_a_return_to_the_dispatcher(dispatched:
         again.pk, by=handler_of(dispatched), submission=Submission(id=uuid.uuid7()), reason="不属我部门"
     )
     assert kinds_for(Post.objects.get(role="dispatcher")) == ["sent_back"]
+
+
+def test_a_case_without_a_responsible_department_reaches_the_dispatcher(
+    located: Event, intake_operator: User, condition: FilingCondition
+) -> None:
+    ResponsibilityRule.objects.all().delete()
+    desk.accept(located.pk, by=intake_operator)
+    event = desk.file(located.pk, by=intake_operator, condition_id=condition.pk)
+    assert (event.status, event.department) == ("filed", None)
+    assert kinds_for(Post.objects.get(role="dispatcher")) == ["assignment"]
 
 
 def test_letters_are_numbered_without_gaps(file_report: File, resident: User) -> None:
