@@ -1,5 +1,5 @@
 import { loadDetail, Problem } from '../api';
-import type { Action, Detail, Frame, LevelName, Photo, TimelineEntry, WorkOrder } from '../contract';
+import type { Action, Detail, Frame, LevelName, TimelineEntry, WorkOrder } from '../contract';
 import { t } from '../i18n';
 import { exactTime, shortTime } from '../time';
 import { clockWords, placeOf, statusLabel } from '../words';
@@ -181,7 +181,7 @@ export class EventPanel {
       ['levels', detail.levels, () => section(t('panel.levels'), levelChain(detail.levels))],
       ['responsibility', detail.responsibility, () => responsibility(detail)],
       ['orders', detail.work_orders, () => list(t('panel.work_orders'), detail.work_orders.map(workOrder))],
-      ['photos', detail.photos, () => photos(detail.photos)],
+      ['photos', detail.photos, () => photos(detail)],
       ['reports', detail.reports, () => list(t('panel.reports'), detail.reports.map(report))],
       ['nearby', detail.nearby, () => this.nearby(detail.nearby)],
       ['timeline', detail.timeline, () => section(t('panel.timeline'), timeline(detail.timeline))],
@@ -277,18 +277,19 @@ function workOrder(order: WorkOrder): Node {
   );
 }
 
-function photos(taken: Photo[]): Node | null {
-  const pictures = taken.map((photo) => {
-    const when = photo.taken_at ? shortTime(photo.taken_at) : '';
+function photos(detail: Detail): Node | null {
+  const pictures = detail.photos.map((photo) => {
+    const step = detail.timeline.find((entry) => entry.kind === photo.step)?.kind_label ?? '';
+    const caption = [step, photo.taken_at && shortTime(photo.taken_at)].filter(Boolean).join(' ');
     return el(
       'figure',
       {},
       el(
         'a',
         { href: photo.url, target: '_blank', rel: 'noopener' },
-        el('img', { src: photo.thumbnail_url ?? photo.url, alt: t('panel.photo', { step: photo.step }), loading: 'lazy', width: 96, height: 72 }),
+        el('img', { src: photo.thumbnail_url ?? photo.url, alt: t('panel.photo', { step }), loading: 'lazy', width: 96, height: 72 }),
       ),
-      when ? el('figcaption', {}, when) : null,
+      caption ? el('figcaption', {}, caption) : null,
     );
   });
   return pictures.length ? section(t('panel.photos'), el('div', { class: 'photos' }, ...pictures)) : null;
