@@ -26,9 +26,10 @@ async def run_demo(*, port: int, reset: bool, simulator: bool) -> int:
     Raises InUse when a demo runs already or the port is taken.
     """
     address = f"http://127.0.0.1:{port}"
-    with demo_place(address, reset=reset) as place:
+    with demo_place(address) as place:
         if not is_free(port):
             raise InUse(f"Port {port} on 127.0.0.1 is taken; choose another one with --port.")
+        place.make(anew=reset)
         async with _running(place, port=port, durable=True) as (supervisor, env):
             if simulator:
                 await start_simulator(supervisor, env, port=port)
@@ -59,7 +60,10 @@ async def _running(
     async with Supervisor(place.log) as supervisor:
         try:
             with step("PostgreSQL and Redis"):
-                env = await django_environment(supervisor, place, durable=durable) | {"DJANGO_DEMO": "1"}
+                env = await django_environment(supervisor, place, durable=durable) | {
+                    "DJANGO_DEMO": "1",
+                    "PYTHONUNBUFFERED": "1",
+                }
             prepare = [sys.executable, "-m", "devstack.prepare", str(_logins_file(place))]
             if await supervisor.run_beside(prepare, env) != 0:
                 raise NotPrepared

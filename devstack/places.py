@@ -32,6 +32,12 @@ class Place:
     base: Path
     log: Path
 
+    def make(self, *, anew: bool = False) -> None:
+        """Make the directory, where the database account may pass through; `anew`: without what it held."""
+        if anew:
+            remove(self.base)
+        self.base.mkdir(mode=0o711, exist_ok=True)
+
     @property
     def media(self) -> Path:
         """Where photos are kept."""
@@ -87,8 +93,8 @@ def remove(base: Path) -> None:
 
 
 @contextlib.contextmanager
-def demo_place(address: str, *, reset: bool = False) -> Iterator[Place]:
-    """The demo's lasting place, for one supervisor at a time; `reset` empties it first.
+def demo_place(address: str) -> Iterator[Place]:
+    """The demo's lasting place, for one supervisor at a time.
 
     Raises InUse when a demo runs, saying where.
     """
@@ -100,13 +106,12 @@ def demo_place(address: str, *, reset: bool = False) -> Iterator[Place]:
             lock.seek(0)
             raise InUse(f"The demo of this checkout is running already: {lock.read()}") from None
         lock.truncate(0)
-        if reset:
-            remove(VAR / "demo")
         lock.write(f"{address} (process {os.getpid()})")
         lock.flush()
-        (VAR / "demo").mkdir(mode=0o711, exist_ok=True)
+        place = Place(VAR / "demo", VAR / "log" / "demo")
+        place.make()
         try:
-            yield Place(VAR / "demo", VAR / "log" / "demo")
+            yield place
         finally:
             lock.truncate(0)
 

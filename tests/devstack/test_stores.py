@@ -118,8 +118,9 @@ def test_reset_begins_anew(own_var: Path) -> None:
         (place.base / "photo").touch()
     with demo_place("second") as place:
         assert (place.base / "photo").exists()
-    with demo_place("third", reset=True) as place:
+        place.make(anew=True)
         assert not (place.base / "photo").exists()
+        assert place.base.is_dir()
 
 
 def test_scratch_places_of_killed_runs_are_removed_and_living_ones_kept(own_var: Path) -> None:
