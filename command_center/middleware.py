@@ -35,3 +35,16 @@ class ContentSecurityPolicy:
             policy = policy.replace("script-src 'self'", "script-src 'self' 'unsafe-inline'")
         response.setdefault("Content-Security-Policy", policy)
         return response
+
+
+class ChineseFirst:
+    """Pages are Chinese until someone chooses English; only the field API goes by the device's language."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Leave the choice to the language cookie, or to the default."""
+        if not request.path.startswith("/api/v1/"):
+            request.META.pop("HTTP_ACCEPT_LANGUAGE", None)
+        return self.get_response(request)

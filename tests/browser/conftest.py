@@ -38,7 +38,7 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 @pytest.fixture(scope="session")
 def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
     size = {"width": 1366, "height": 768}
-    return {**browser_context_args, "viewport": size, "locale": "zh-CN", "timezone_id": "America/New_York"}
+    return {**browser_context_args, "viewport": size, "locale": "en-US", "timezone_id": "America/New_York"}
 
 
 @pytest.fixture

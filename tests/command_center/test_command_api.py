@@ -16,7 +16,8 @@ from tests.fieldops.test_field_work import key, photo_for
 
 
 def logged_in(user: User, language: str = "en") -> Client:
-    client = Client(headers={"Accept-Language": language})
+    client = Client()
+    client.cookies["django_language"] = language
     client.force_login(user)
     return client
 
@@ -75,6 +76,13 @@ def test_boundaries_of_every_level(dispatcher: User, level: str, count: int | No
     client = logged_in(dispatcher)
     again = client.get(f"/api/command/grid/{level}", headers={"If-None-Match": answer["ETag"]})
     assert again.status_code == 304
+
+
+def test_pages_are_chinese_until_someone_chooses_english(db: None) -> None:
+    english_browser = Client(headers={"Accept-Language": "en-US,en"})
+    assert "用户名" in english_browser.get("/login/").content.decode()
+    english_browser.post("/i18n/setlang/", {"language": "en", "next": "/login/"})
+    assert "User name" in english_browser.get("/login/").content.decode()
 
 
 def test_no_other_level_exists(dispatcher: User) -> None:
