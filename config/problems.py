@@ -73,7 +73,7 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
     return _plain(400, "bad_request", _("The request cannot be read"))
 
 
-def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+def forbidden(request: HttpRequest, exception: Exception | None = None, reason: str = "") -> HttpResponse:
     """Refused outside the API views."""
     return _plain(403, "not_permitted", _("You may not do this"))
 

@@ -146,7 +146,7 @@ CACHES = {
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "grid",
         # Nothing in the cache is worth refusing a report for: without Redis it is empty.
-        "OPTIONS": {"IGNORE_EXCEPTIONS": True, "SOCKET_CONNECT_TIMEOUT": 1, "SOCKET_TIMEOUT": 1},
+        "OPTIONS": {"IGNORE_EXCEPTIONS": True, "SOCKET_CONNECT_TIMEOUT": 0.3, "SOCKET_TIMEOUT": 0.3},
     }
 }
 DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
@@ -163,13 +163,14 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["knox.auth.TokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["config.parsers.BoundedJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "config.problems.problem_response",
     "DEFAULT_THROTTLE_RATES": {"user": "1200/min"},
     "NUM_PROXIES": 1,
     "UNAUTHENTICATED_USER": None,
 }
+CSRF_FAILURE_VIEW = "config.problems.forbidden"
 REST_KNOX = {
     "TOKEN_TTL": timedelta(days=30),
     "TOKEN_LIMIT_PER_USER": 10,

@@ -49,7 +49,7 @@ async def start_servers(supervisor: Supervisor, place: Place, env: Mapping[str, 
     ]
     live_server = [
         *(BIN / "uvicorn", "config.asgi:application", "--uds", live, "--lifespan", "off"),
-        *("--forwarded-allow-ips", "*", "--timeout-graceful-shutdown", "2", "--no-access-log"),
+        *("--forwarded-allow-ips", "*", "--timeout-graceful-shutdown", "2", "--log-level", "warning"),
         *("--ws-max-size", "65536", "--ws-max-queue", "8"),
     ]
     worker = [

@@ -96,11 +96,11 @@ def _open(
     event_id = mine.filter(pk=order_id).values_list("event_id", flat=True).first()
     if event_id is None:
         raise NotFound
-    done = replayed(submission, by=by)
+    done = replayed(submission, event_id, by=by)
     # A retry of a step that took the case out of sight is still answered.
     event = lock_event(Event.objects.all() if done else events_visible_to(by), event_id)
     order = mine.get(pk=order_id)
-    done = done or replayed(submission, by=by)
+    done = done or replayed(submission, event_id, by=by)
     if not done and order.finished_at is not None:
         raise IllegalTransition(case_status=event.status, step=step.value)
     return event, order, done

@@ -18,6 +18,7 @@ from .rights import acting_post, events_visible_to
 from .status import Step
 
 NEAR_ENOUGH_METRES = 100
+USABLE_ACCURACY_METRES = 100
 EARTH_RADIUS_METRES = 6_371_008.8  # mean radius, IUGG
 
 
@@ -45,9 +46,9 @@ def confirm(
 
     A fix that lies too far from the case does not stop the step, it is flagged for the supervisor.
     """
-    done = replayed(submission, by=by)
+    done = replayed(submission, event_id, by=by)
     event = lock_event(Event.objects.all() if done else events_visible_to(by), event_id)
-    done = done or replayed(submission, by=by)
+    done = done or replayed(submission, event_id, by=by)
     if done:
         return done
     at = now()
@@ -103,9 +104,14 @@ def _where(event: Event, fix: Fix | None) -> dict[str, Any]:
         "accuracy_m": fix.accuracy_m,
         "metres_away": round(away),
     }
-    if away - (fix.accuracy_m or 0) > NEAR_ENOUGH_METRES:
-        facts["flags"] = ["far_from_the_case"]
-    return facts
+    # What a device says of its own accuracy excuses no more than a usable fix would.
+    accuracy = fix.accuracy_m or 0
+    flags = []
+    if away - min(accuracy, USABLE_ACCURACY_METRES) > NEAR_ENOUGH_METRES:
+        flags.append("far_from_the_case")
+    if accuracy > USABLE_ACCURACY_METRES:
+        flags.append("poor_position")
+    return {**facts, "flags": flags} if flags else facts
 
 
 def metres_between(a: Point, b: Point) -> float:

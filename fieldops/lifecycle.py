@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import uuid_utils.compat as uuid
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.dispatch import Signal
 from django.utils import timezone
@@ -57,13 +58,17 @@ def lock_event(events: QuerySet[Event], event_id: UUID, *, version: int | None =
     return event
 
 
-def replayed(submission: Submission, *, by: User) -> Transition | None:
+def replayed(submission: Submission, event_id: UUID, *, by: User) -> Transition | None:
     """The step a device already took with this key, if it did.
 
-    Raises SubmissionConflict when the key was used by someone else or with another content.
+    Raises SubmissionConflict when the key was used for another case, by someone else or with another content.
     """
     stored = Transition.objects.filter(pk=submission.id).first()
-    if stored is not None and (stored.by_id != by.pk or stored.digest != submission.digest):
+    if stored is not None and (stored.event_id, stored.by_id, stored.digest) != (
+        event_id,
+        by.pk,
+        submission.digest,
+    ):
         raise SubmissionConflict
     return stored
 
@@ -128,7 +133,14 @@ def record(event: Event, transitions: Sequence[Transition], *, changed: Sequence
         event.save(force_insert=True)
     else:
         event.save(update_fields=["status", "version", "updated_at", *changed])
-    Transition.objects.bulk_create(transitions)
+    try:
+        with transaction.atomic():
+            Transition.objects.bulk_create(transitions)
+    except IntegrityError as error:
+        # The same key for a step of another case, at the same moment.
+        if "fieldops_transition_pkey" in str(error):
+            raise SubmissionConflict from error
+        raise
     transition_recorded.send(sender=Event, event=event, transitions=list(transitions))
 
 

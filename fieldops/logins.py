@@ -1,6 +1,7 @@
 """Guessing passwords is slowed: so many tries a minute for one account, and for one address."""
 
 import hashlib
+import unicodedata
 
 from django.core.cache import cache
 
@@ -11,7 +12,9 @@ TRIES_PER_ADDRESS = 60  # a whole centre may sit behind one address
 
 def may_try(username: str, address: str) -> bool:
     """Count a try to log in and say whether it is still within bounds."""
-    account = hashlib.sha256(username.lower().encode("utf-8", "replace")).hexdigest()
+    # As Django reads a user name: its other spellings are the same account.
+    spelling = unicodedata.normalize("NFKC", username).strip().lower()
+    account = hashlib.sha256(spelling.encode("utf-8", "replace")).hexdigest()
     return all(
         [
             _count(f"login:account:{account}:{address}") <= TRIES_PER_ACCOUNT,

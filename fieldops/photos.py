@@ -1,7 +1,9 @@
-"""Photos from devices: checked, stored once, cleaned of what they should not carry."""
+"""Photos from devices: checked and stored once, as they came (their sum must hold); thumbnails carry no metadata."""
 
+import contextlib
 import hashlib
 import io
+import threading
 from datetime import datetime
 from uuid import UUID
 
@@ -18,6 +20,8 @@ MAX_BYTES = 12_000_000
 MAX_PIXELS = 60_000_000
 THUMBNAIL = (320, 320)
 _FORMATS = ("JPEG", "PNG", "WEBP")
+# A picture of the largest size takes a quarter of a gigabyte while it is decoded.
+_one_at_a_time = threading.BoundedSemaphore(1)
 
 
 def store_photo(
@@ -70,8 +74,9 @@ def _check(content: bytes) -> str:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise BadPhoto(reason="too_many_pixels", limit_pixels=MAX_PIXELS)
-            image.load()
-            return (image.format or "jpeg").lower()
+            with _one_at_a_time:
+                image.load()
+            return {"PNG": "png", "WEBP": "webp"}.get(image.format or "", "jpeg")
     except BadPhoto:
         raise
     except Exception as error:  # whatever a decoder makes of hostile bytes
@@ -81,8 +86,10 @@ def _check(content: bytes) -> str:
 def make_thumbnail(photo: Photo) -> None:
     """A small JPEG without metadata, for lists and panels; upright whatever the device held."""
     with photo.file.open("rb") as source, Image.open(source, formats=_FORMATS) as image:
-        small = ImageOps.exif_transpose(image).convert("RGB")
-        small.thumbnail(THUMBNAIL)
+        image.thumbnail(THUMBNAIL)
+        with contextlib.suppress(Exception):  # metadata nobody can read does not turn a picture
+            ImageOps.exif_transpose(image, in_place=True)
+        small = image.convert("RGB")
         target = io.BytesIO()
         small.save(target, "JPEG", quality=80)
     photo.thumbnail.save(f"{photo.pk}.jpeg", ContentFile(target.getvalue()), save=False)

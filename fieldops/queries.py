@@ -13,7 +13,7 @@ from gridmap.models import CHAIN, Cell, Level
 from .assignment import explain
 from .clock import light
 from .models import Event, Photo, Post, Report, Transition, User, WorkOrder
-from .status import FINAL, Status, Step
+from .status import FINAL, Role, Status, Step
 
 RECENTLY_CLOSED = timedelta(hours=24)
 
@@ -129,8 +129,8 @@ def whole_case(event: Event) -> dict[str, Any]:
                 "kind_label": step.get_kind_display(),
                 "from": step.from_status,
                 "to": step.to_status,
-                "by": str(step.by) if step.by else None,
-                "post": step.post.name if step.post else None,
+                "by": _who_acted(step),
+                "post": _acting_as(step),
                 "work_order": str(step.work_order_id) if step.work_order_id else None,
                 "occurred_at": step.occurred_at.isoformat(),
                 "reason": step.reason,
@@ -150,9 +150,27 @@ def _who_reported(report: Report) -> str:
     """Staff by post; the public only masked."""
     if report.masked_contact:
         return report.masked_contact
-    if report.post and report.post.role != "resident":
+    if report.post and report.post.role != Role.RESIDENT:
         return report.post.name
-    name = str(report.reporter)
+    return masked_name(str(report.reporter))
+
+
+def _who_acted(step: Transition) -> str | None:
+    if step.by is None:
+        return None
+    public = step.post is None or step.post.role == Role.RESIDENT
+    return masked_name(str(step.by)) if public else str(step.by)
+
+
+def _acting_as(step: Transition) -> str | None:
+    """The post; a resident's is named after the person, so only its role is told."""
+    if step.post is None:
+        return None
+    return step.post.get_role_display() if step.post.role == Role.RESIDENT else step.post.name
+
+
+def masked_name(name: str) -> str:
+    """The first character, the rest as stars."""
     return name[:1] + "*" * (len(name) - 1)
 
 

@@ -55,6 +55,14 @@ class TextField(serializers.CharField):
         return value
 
 
+class NamedChoiceField(serializers.ChoiceField):
+    """A choice whose refusal can be written down, whatever was sent."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Read the choice."""
+        return super().to_internal_value(str(data).encode("utf-8", "replace").decode()[:60])
+
+
 class PositionMixin(serializers.Serializer):
     """A position: degrees in a declared system, accuracy in metres."""
 
@@ -88,7 +96,7 @@ class ReportIn(PositionMixin):
     condition = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=2**31 - 1)
     description = TextField(max_length=2000)
     reported_at = serializers.DateTimeField(required=False, allow_null=True, help_text="The device's clock.")
-    channel = serializers.ChoiceField(
+    channel = NamedChoiceField(
         Channel.choices,
         required=False,
         allow_blank=True,

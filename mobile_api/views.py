@@ -81,8 +81,8 @@ class Login(APIView):
         return Response(s.LoginOut({"token": token, "expires_at": instance.expiry, "user": _me(user)}).data)
 
 
-class Logout(FieldView):
-    """Give a token back."""
+class Logout(APIView):
+    """Give a token back, also when one's posts have ended."""
 
     @extend_schema(request=None, responses={204: None, **Problem})
     def post(self, request: Request) -> Response:

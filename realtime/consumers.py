@@ -44,6 +44,10 @@ class Socket(AsyncWebsocketConsumer):
     async def handle(self, frame: dict[str, Any]) -> None:
         """A frame that is not a ping."""
 
+    async def answer_ping(self) -> None:
+        """Say that we are there."""
+        await self.send_frame({"type": "pong"})
+
     async def closed(self) -> None:
         """After the end."""
 
@@ -61,7 +65,7 @@ class Socket(AsyncWebsocketConsumer):
             if not isinstance(frame, dict):
                 raise ValueError
             if frame.get("type") == "ping":
-                await self.send_frame({"type": "pong"})
+                await self.answer_ping()
             else:
                 await self.handle(frame)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -136,6 +140,9 @@ class FieldSocket(Socket):
             )
         elif frame["type"] == "ack":
             box = self.boxes[frame["mailbox"]]
+            if box.pk not in {post.pk for post in await _posts(self.user)}:
+                await self.close(NOT_PERMITTED)
+                return
             await database_sync_to_async(mail.acknowledge)(
                 box.pk, device=self.device, epoch=box.epoch, seq=_natural(frame["seq"])
             )
@@ -204,8 +211,15 @@ class MapSocket(Socket):
 
     async def opened(self) -> None:
         """Join first, then say hello: the page takes its snapshot after it, so nothing falls between."""
-        hub().add_viewer(self.viewer)
+        await hub().add_viewer(self.viewer)
         await self.send_frame({"type": "hello", "server_time": timezone.now().isoformat()})
+
+    async def answer_ping(self) -> None:
+        """Only while the hub still serves this page."""
+        if hub().serves(self.viewer):
+            await super().answer_ping()
+        else:
+            await self.close(TOO_SLOW)
 
     async def closed(self) -> None:
         """Leave."""

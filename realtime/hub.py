@@ -5,7 +5,7 @@ import contextlib
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from fieldops import queries
 from fieldops.models import Event, Post, User
-from fieldops.rights import current_posts, reread_posts, visible_to
+from fieldops.rights import current_posts, events_visible_to, reread_posts, visible_to
 
 from .doorbell import CHANNEL
 from .models import Mailbox
@@ -32,11 +32,11 @@ OVERLAP = timedelta(seconds=15)
 
 @dataclass(eq=False)
 class Viewer:
-    """One open map. `held` is the newest version of each case it was sent."""
+    """One open map. `held` is the newest version of each case that it was sent or could read at its beginning."""
 
     user: User
     send: Callable[[dict[str, Any]], Awaitable[None]]
-    close: Callable[[], Awaitable[None]]
+    close: Callable[[], Coroutine[Any, Any, None]]
     district: str
     held: dict[str, int] = field(default_factory=dict)
 
@@ -47,6 +47,7 @@ class Hub:
     def __init__(self) -> None:
         self._bells: dict[int, set[asyncio.Event]] = defaultdict(set)
         self._viewers: set[Viewer] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._looked_until = timezone.now()
         self._last_seq: dict[int, int] = {}
@@ -87,9 +88,14 @@ class Hub:
 
     # --- maps ---
 
-    def add_viewer(self, viewer: Viewer) -> None:
-        """From now on the viewer gets frames of what changes."""
+    async def add_viewer(self, viewer: Viewer) -> None:
+        """From now on the viewer gets frames of what changes, and is told of what it may no longer see."""
+        viewer.held = await _versions(viewer.user)
         self._viewers.add(viewer)
+
+    def serves(self, viewer: Viewer) -> bool:
+        """Whether the viewer still gets frames; one that was let go must not look alive."""
+        return viewer in self._viewers
 
     def remove_viewer(self, viewer: Viewer) -> None:
         """No more frames."""
@@ -131,10 +137,11 @@ class Hub:
                     await viewer.send({"type": "gone", "ids": lost})
         except Exception:
             # Better a page that reconnects and takes a new snapshot than one that silently missed something.
+            # Closing waits for the same full pipe, so nobody waits for it.
             self._viewers.discard(viewer)
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(SLOW_SECONDS):
-                    await viewer.close()
+            closing: asyncio.Task[None] = asyncio.create_task(viewer.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     # --- the doorbell and the net below it ---
 
@@ -192,6 +199,13 @@ def hub() -> Hub:
 @database_sync_to_async
 def _counters(mailboxes: list[int]) -> dict[int, int]:
     return dict(Mailbox.objects.filter(pk__in=mailboxes).values_list("pk", "last_seq"))
+
+
+@database_sync_to_async
+def _versions(user: User) -> dict[str, int]:
+    """The version of each case that a snapshot taken now would show."""
+    shown = queries.shown_on_map(events_visible_to(user))
+    return {str(pk): version for pk, version in shown.values_list("pk", "version")}
 
 
 @database_sync_to_async

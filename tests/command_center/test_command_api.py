@@ -140,6 +140,13 @@ def test_reporters_are_masked(
     assert "13800001234" not in answer.content.decode()
 
 
+def test_a_residents_name_is_masked_everywhere(located: Event, resident: User, intake_operator: User) -> None:
+    assert resident.display_name
+    answer = get(intake_operator, f"events/{located.pk}")
+    assert resident.display_name not in answer.content.decode()
+    assert answer.json()["timeline"][0]["by"].startswith(resident.display_name[0] + "*")
+
+
 def test_the_desks_take_a_report_to_the_field(
     located: Event, intake_operator: User, dispatcher: User, condition: FilingCondition
 ) -> None:

@@ -123,6 +123,26 @@ def test_two_dispatchers_make_one_work_order(people: dict[str, User], kind: Even
     assert event.work_orders.count() == 1
 
 
+def test_one_step_key_on_two_cases_at_once_is_a_conflict(people: dict[str, User], kind: EventClass) -> None:
+    condition = FilingCondition.objects.filter(event_class=kind).first()
+    here, there = Cell.objects.order_by("code")[5], Cell.objects.order_by("code")[5].community
+    cells = [here, Cell.objects.filter(community=there).exclude(pk=here.pk).order_by("-code").first()]
+    for _ in range(4):
+        events = [
+            receive(draft_of(people["worker001"], cell, kind, condition_id=condition.pk)).event
+            for cell in cells
+        ]
+        orders = [event.work_orders.first() for event in events]
+        if all(orders) and orders[0].post_id == orders[1].post_id:
+            break
+    submission = Submission(id=uuid.uuid7())
+    handler = handler_of(events[0])
+    results = at_once(
+        *[lambda o=order: fieldwork.take_on(o.pk, by=handler, submission=submission) for order in orders]
+    )
+    assert sorted(type(result).__name__ for result in results) == ["SubmissionConflict", "Transition"]
+
+
 class RolledBack(Exception):
     pass
 

@@ -154,6 +154,14 @@ def test_a_confirmation_from_far_away_is_flagged_not_dropped(dispatched: Event) 
     assert 750 < step.data["metres_away"] < 900
 
 
+def test_a_device_cannot_excuse_its_distance_with_its_inaccuracy(dispatched: Event) -> None:
+    handled_by(handler_of(dispatched), dispatched.work_orders.get())
+    x, y = dispatched.point.coords
+    fix = followup.Fix(x=x + 0.5, y=y, system="WGS84", accuracy_m=100_000)
+    step = followup.confirm(dispatched.pk, by=chief_of(dispatched), resolved=True, submission=key(), fix=fix)
+    assert step.data["flags"] == ["far_from_the_case", "poor_position"]
+
+
 def test_a_confirmation_on_the_spot_is_not_flagged(dispatched: Event) -> None:
     handled_by(handler_of(dispatched), dispatched.work_orders.get())
     x, y = dispatched.point.coords

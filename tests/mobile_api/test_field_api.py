@@ -10,10 +10,13 @@ import uuid_utils.compat as uuid
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from openapi_spec_validator import validate as validate_openapi
 from PIL import Image
 
-from fieldops.models import Event, EventClass, FilingCondition, Photo, Report, Transition, User
+from fieldops.logins import may_try
+from fieldops.models import Event, EventClass, FilingCondition, Holding, Photo, Report, Transition, User
+from fieldops.tasks import make_missing_thumbnails
 from gridmap.models import Cell
 from realtime.models import Letter, Mailbox
 from realtime.tickets import redeem_ticket
@@ -394,3 +397,37 @@ def test_without_redis_reports_still_come_in(
     assert phone.get("work").status_code == 200
     ticket = phone.post("ticket").json()["ticket"]
     assert redeem_ticket(ticket) is None, "a ticket that cannot be marked as used opens nothing"
+
+
+def test_nesting_without_end_is_a_broken_payload(grid_worker: User) -> None:
+    deep = "[" * 5000 + "]" * 5000
+    answer = Client().post("/api/v1/login", data=deep, content_type="application/json")
+    is_problem(answer, 400, "parse_error")
+    answer = Phone(grid_worker).client.post("/api/v1/reports", data=deep, content_type="application/json")
+    is_problem(answer, 400, "parse_error")
+
+
+def test_a_channel_that_is_no_text_is_refused(grid_worker: User, body: dict[str, Any]) -> None:
+    is_problem(Phone(grid_worker).post("reports", {**body, "channel": "\ud800"}), 400, "invalid")
+
+
+def test_guessing_under_other_spellings_is_the_same_guessing(db: None) -> None:
+    assert all(may_try("supervisor", "::1") for _ in range(10))
+    for spelling in ("supervisor", "SUPERVISOR", "supervisor ", "ｓｕｐｅｒｖｉｓｏｒ"):
+        assert not may_try(spelling, "::1")
+
+
+def test_unreadable_metadata_bars_no_thumbnail(grid_worker: User, settings: Any, tmp_path: Any) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    phone, buffer = Phone(grid_worker), io.BytesIO()
+    Image.new("RGB", (64, 48), "green").save(buffer, "WEBP", exif=b"Exif\0\0GARBAGE")
+    assert phone.photo(new_id(), buffer.getvalue()).status_code == 201
+    assert make_missing_thumbnails() == 1
+    assert Photo.objects.get().thumbnail
+
+
+def test_who_lost_every_post_can_still_give_the_token_back(grid_worker: User) -> None:
+    phone = Phone(grid_worker)
+    Holding.objects.filter(user=grid_worker).update(until=timezone.now())
+    is_problem(phone.get("me"), 403, "not_permitted")
+    assert phone.post("logout").status_code == 204
