@@ -18,11 +18,11 @@ from rest_framework.views import APIView
 
 from fieldops import desk, queries
 from fieldops.errors import NotFound, NotPermitted
-from fieldops.models import Department, Event, Photo, Post, User
+from fieldops.models import Event, Photo, Post, User
 from fieldops.rights import current_posts, events_visible_to, may
 from fieldops.status import PHASE, TABLE, Role, Status, Step
 from gridmap.geojson import grid_geojson
-from gridmap.models import Cell, GridUnit, Level
+from gridmap.models import Cell, Department, GridUnit, Level
 from realtime.models import Letter, LetterKind
 
 MOST_EVENTS = 2000

@@ -4,7 +4,6 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 
 from .models import (
-    Department,
     EventClass,
     FilingCondition,
     Holding,
@@ -42,14 +41,6 @@ class PostAdmin(admin.ModelAdmin):
     list_select_related = ["unit", "department"]
     raw_id_fields = ["unit"]
     inlines = [HoldingInline]
-
-
-@admin.register(Department)
-class DepartmentAdmin(admin.ModelAdmin):
-    """Departments."""
-
-    list_display = ["code", "name", "name_en"]
-    search_fields = ["code", "name"]
 
 
 class ConditionInline(admin.TabularInline):

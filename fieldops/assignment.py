@@ -7,9 +7,9 @@ from typing import Any
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext as _
 
-from gridmap.models import Cell
+from gridmap.models import Cell, Department
 
-from .models import Department, EventClass, Post, ResponsibilityRule
+from .models import EventClass, Post, ResponsibilityRule
 from .status import Role
 
 

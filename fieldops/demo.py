@@ -16,11 +16,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from gridmap.loading import build_district
-from gridmap.models import CalendarDay, District, GridUnit, Level
+from gridmap.models import CalendarDay, Department, District, GridUnit, Level
 
 from .models import (
     Channel,
-    Department,
     EventClass,
     FilingCondition,
     Holding,

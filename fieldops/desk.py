@@ -4,11 +4,13 @@ from uuid import UUID
 
 from django.db import transaction
 
+from gridmap.models import Department
+
 from .assignment import find_responsible, handlers
 from .clock import start_clock
 from .errors import NoHandler, NoResponsibleDepartment, ReasonMissing, UnknownCondition, Unprocessable
 from .lifecycle import SYSTEM, Actor, check_follows, lock_event, now, record, take_step
-from .models import Department, Event, Post, User, WorkOrder
+from .models import Event, Post, User, WorkOrder
 from .rights import acting_post, events_visible_to
 from .status import Step
 

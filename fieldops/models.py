@@ -14,7 +14,7 @@ from django.core.validators import MinValueValidator
 from django.db.models import Func, Q
 from django.utils.translation import gettext_lazy as _
 
-from gridmap.models import WGS84, Cell, District, GridUnit
+from gridmap.models import WGS84, Cell, Department, District, GridUnit
 
 from .status import PHASE, Role, Status, Step
 
@@ -38,30 +38,6 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.display_name or self.username
-
-
-class Department(models.Model):
-    """A body that handles cases: a bureau, a service centre, an owner of components, a street office."""
-
-    district = models.ForeignKey(
-        District, models.PROTECT, verbose_name=_("district"), related_name="departments"
-    )
-    code = models.CharField(_("code"), max_length=20)
-    name = models.CharField(_("name"), max_length=80)
-    name_en = models.CharField(_("English name"), max_length=120, blank=True)
-
-    class Meta:
-        verbose_name = _("department")
-        verbose_name_plural = _("departments")
-        ordering = ["code"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["district", "code"], name="a_department_code_is_unique_in_its_district"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class Post(models.Model):

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from .models import CalendarDay, District, GridUnit
+from .models import CalendarDay, Department, District, GridUnit
 
 
 @admin.register(District)
@@ -10,6 +10,14 @@ class DistrictAdmin(admin.ModelAdmin):
     """Districts."""
 
     list_display = ["code", "name", "time_zone", "class_edition"]
+
+
+@admin.register(Department)
+class DepartmentAdmin(admin.ModelAdmin):
+    """Departments."""
+
+    list_display = ["code", "name", "name_en"]
+    search_fields = ["code", "name"]
 
 
 @admin.register(CalendarDay)

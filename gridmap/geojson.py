@@ -9,7 +9,7 @@ SELECT jsonb_build_object('type', 'FeatureCollection', 'features', coalesce(json
         'level', u.level, 'parent', p.code, 'synthetic', u.synthetic, 'virtual', u.virtual)
 ) ORDER BY u.code), '[]'))::text
 FROM gridmap_gridunit u LEFT JOIN gridmap_gridunit p ON p.id = u.parent_id
-WHERE u.district_id = %s AND u.level = %s
+WHERE u.district_id = %s AND u.level = %s AND u.valid_to IS NULL
 """
 _CELLS = """
 SELECT jsonb_build_object('type', 'FeatureCollection', 'features', coalesce(jsonb_agg(jsonb_build_object(
@@ -21,7 +21,7 @@ FROM gridmap_cell c
 JOIN gridmap_gridunit d ON d.id = c.committee_id JOIN gridmap_gridunit r ON r.id = c.regional_group_id
 JOIN gridmap_gridunit s ON s.id = c.street_id JOIN gridmap_gridunit m ON m.id = c.community_id
 JOIN gridmap_gridunit g ON g.id = c.party_group_id
-WHERE c.district_id = %s
+WHERE c.district_id = %s AND c.valid_to IS NULL
 """
 
 

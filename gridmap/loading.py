@@ -1,7 +1,9 @@
 """From the drawn plan of a district to its rows."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import shapely
 from django.contrib.gis.geos import GEOSGeometry
@@ -13,6 +15,7 @@ from .generator import DistrictPlan, PlannedUnit, generate_district, load_bounda
 from .models import WGS84, Cell, District, GridUnit, Level
 
 SEED = 150204
+IN_FORCE_FROM = datetime(2026, 1, 1, tzinfo=ZoneInfo("Asia/Shanghai"))  # of what is drawn, not surveyed
 
 
 class DistrictInUse(Exception):
@@ -74,6 +77,7 @@ def _store(plan: DistrictPlan, district: District) -> None:
             committee=committee,
             boundary=_geos(cell.boundary),
             synthetic=True,
+            valid_from=IN_FORCE_FROM,
         )
         for cell in plan.cells
     )
@@ -93,6 +97,7 @@ def _unit(planned: PlannedUnit, district: District, units: dict[str, GridUnit]) 
         boundary=_geos(planned.boundary),
         synthetic=planned.synthetic,
         virtual=planned.virtual,
+        valid_from=IN_FORCE_FROM,
     )
 
 

@@ -4,12 +4,27 @@ All geometry is WGS-84 longitude/latitude (EPSG:4326), degrees. Relations betwee
 derived from shapes: a regional group may cross street borders, so it is the cell that names its group.
 """
 
+from datetime import datetime
+
 import uuid_utils.compat as uuid
 from django.contrib.gis.db import models
-from django.db.models import Q
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
+from django.db.models import Func, Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 WGS84 = 4326
+
+
+class InForce(models.QuerySet):
+    """Rows with a validity: `valid_from` inclusive, `valid_to` exclusive, open where it is empty."""
+
+    def in_force(self, at: datetime | None = None) -> "InForce":
+        """What is in force at the moment; now, as the partial indexes know it, when none is given."""
+        if at is None:
+            return self.filter(valid_to__isnull=True)
+        return self.filter(Q(valid_to__isnull=True) | Q(valid_to__gt=at), valid_from__lte=at)
 
 
 class Level(models.IntegerChoices):
@@ -20,6 +35,9 @@ class Level(models.IntegerChoices):
     STREET_COMMITTEE = 3, _("Street or town committee")
     COMMUNITY = 4, _("Community (village) organisation")
     PARTY_GROUP = 5, _("Grid party group")
+
+
+VALIDITY = Func("valid_from", "valid_to", function="tstzrange", output_field=DateTimeRangeField())
 
 
 class District(models.Model):
@@ -62,7 +80,8 @@ class GridUnit(models.Model):
     """One node of the five-level organisation, with the area it answers for.
 
     `parent` is the organisation above; for a street that is the district committee, because a street may
-    lie in several regional groups: which one answers is a fact of each cell.
+    lie in several regional groups: which one answers is a fact of each cell. Its area at an earlier moment is
+    the union of the cells that named it then. A unit that was dissolved keeps its row, and its code for ever.
     """
 
     district = models.ForeignKey(District, models.PROTECT, verbose_name=_("district"), related_name="units")
@@ -83,6 +102,10 @@ class GridUnit(models.Model):
     boundary = models.MultiPolygonField(_("boundary"), srid=WGS84)
     synthetic = models.BooleanField(_("generated, not surveyed"), default=False)
     virtual = models.BooleanField(_("virtual unit"), default=False)
+    valid_from = models.DateTimeField(_("in force from"), default=timezone.now)
+    valid_to = models.DateTimeField(_("in force until"), null=True, blank=True)
+
+    objects = InForce.as_manager()
 
     class Meta:
         verbose_name = _("grid organisation")
@@ -120,7 +143,11 @@ class GridUnit(models.Model):
                 ),
                 name="a_unit_stands_below_the_right_level",
             ),
-            # Targets of the composite foreign keys that the first migration adds in SQL.
+            models.CheckConstraint(
+                condition=Q(valid_to__isnull=True) | Q(valid_to__gt=models.F("valid_from")),
+                name="a_unit_ends_after_it_began",
+            ),
+            # Targets of the composite foreign keys that the second migration adds in SQL.
             models.UniqueConstraint(fields=["id", "level"], name="unit_and_level"),
             models.UniqueConstraint(fields=["id", "parent"], name="unit_and_parent"),
             models.UniqueConstraint(fields=["id", "district"], name="unit_and_district"),
@@ -131,14 +158,17 @@ class GridUnit(models.Model):
 
 
 class Cell(models.Model):
-    """A unit grid cell (单元网格): the smallest area of responsibility.
+    """One version of a unit grid cell (单元网格), the smallest area of responsibility.
 
-    Its identity (`id`) outlives its code: a cell handed to another community gets a new code and stays
-    the same cell. It names its four organisations itself; database constraints keep them consistent with
-    the organisation tree.
+    A row is what held from `valid_from` until `valid_to`: code, boundary, organisations. What changes ends it
+    and begins another of the same `lineage`, so a closed case keeps the cell, and the owners, of its day. It
+    names its five organisations itself; database constraints keep them consistent with the organisation tree.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid7, editable=False)
+    lineage = models.UUIDField(_("identity across versions"), default=uuid.uuid7, editable=False)
+    valid_from = models.DateTimeField(_("in force from"), default=timezone.now)
+    valid_to = models.DateTimeField(_("in force until"), null=True, blank=True)
     district = models.ForeignKey(District, models.PROTECT, verbose_name=_("district"), related_name="cells")
     code = models.CharField(_("code"), max_length=20)
     party_group = models.ForeignKey(
@@ -162,13 +192,33 @@ class Cell(models.Model):
     boundary = models.PolygonField(_("boundary"), srid=WGS84)
     synthetic = models.BooleanField(_("generated, not surveyed"), default=False)
 
+    objects = InForce.as_manager()
+
     class Meta:
         verbose_name = _("unit grid cell")
         verbose_name_plural = _("unit grid cells")
         ordering = ["code"]
         constraints = [
             models.UniqueConstraint(
-                fields=["district", "code"], name="a_cell_code_is_unique_in_its_district"
+                fields=["district", "code"],
+                condition=Q(valid_to__isnull=True),
+                name="a_cell_code_is_unique_in_its_district",
+            ),
+            models.CheckConstraint(
+                condition=Q(valid_to__isnull=True) | Q(valid_to__gt=models.F("valid_from")),
+                name="a_cell_version_ends_after_it_began",
+            ),
+            ExclusionConstraint(
+                name="a_cell_code_means_one_cell_at_a_time",
+                expressions=[
+                    ("district", RangeOperators.EQUAL),
+                    ("code", RangeOperators.EQUAL),
+                    (VALIDITY, RangeOperators.OVERLAPS),
+                ],
+            ),
+            ExclusionConstraint(
+                name="a_cell_has_one_version_at_a_time",
+                expressions=[("lineage", RangeOperators.EQUAL), (VALIDITY, RangeOperators.OVERLAPS)],
             ),
         ]
 
@@ -190,6 +240,30 @@ class Cell(models.Model):
             self.community_id,
             self.party_group_id,
         ]
+
+
+class Department(models.Model):
+    """A body that handles cases: a bureau, a service centre, an owner of components, a street office."""
+
+    district = models.ForeignKey(
+        District, models.PROTECT, verbose_name=_("district"), related_name="departments"
+    )
+    code = models.CharField(_("code"), max_length=20)
+    name = models.CharField(_("name"), max_length=80)
+    name_en = models.CharField(_("English name"), max_length=120, blank=True)
+
+    class Meta:
+        verbose_name = _("department")
+        verbose_name_plural = _("departments")
+        ordering = ["code"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["district", "code"], name="a_department_code_is_unique_in_its_district"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class CalendarDay(models.Model):
@@ -216,4 +290,4 @@ class CalendarDay(models.Model):
 
 CHAIN = ("committee", "regional_group", "street", "community", "party_group")
 
-__all__ = ["CHAIN", "WGS84", "CalendarDay", "Cell", "District", "GridUnit", "Level"]
+__all__ = ["CHAIN", "WGS84", "CalendarDay", "Cell", "Department", "District", "GridUnit", "Level"]

@@ -17,7 +17,6 @@ from fieldops.assignment import find_responsible
 from fieldops.demo import DISTRICT, EDITION, PASSWORD, DemoRefused, load_demo
 from fieldops.models import (
     Channel,
-    Department,
     EventClass,
     FilingCondition,
     Holding,
@@ -29,7 +28,7 @@ from fieldops.models import (
 )
 from fieldops.rights import current_posts
 from fieldops.status import Role
-from gridmap.models import CHAIN, CalendarDay, Cell, District, GridUnit, Level
+from gridmap.models import CHAIN, CalendarDay, Cell, Department, District, GridUnit, Level
 
 QINGSHAN = Path(settings.BASE_DIR, "fixtures", "qingshan")
 

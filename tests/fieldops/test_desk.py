@@ -16,7 +16,8 @@ from fieldops.errors import (
     UnknownCondition,
     Unprocessable,
 )
-from fieldops.models import Department, Event, FilingCondition, Post, User
+from fieldops.models import Event, FilingCondition, Post, User
+from gridmap.models import Department
 
 
 @pytest.fixture

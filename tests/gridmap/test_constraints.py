@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from fieldops.models import Department, Event, Post
-from gridmap.models import Cell, District, GridUnit, Level
+from fieldops.models import Event, Post
+from gridmap.models import Cell, Department, District, GridUnit, Level
 
 
 def refused(change: Callable[[], Any], constraint: str) -> None:
