@@ -289,5 +289,3 @@ class CalendarDay(models.Model):
 
 
 CHAIN = ("committee", "regional_group", "street", "community", "party_group")
-
-__all__ = ["CHAIN", "WGS84", "CalendarDay", "Cell", "Department", "District", "GridUnit", "Level"]
