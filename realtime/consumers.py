@@ -5,7 +5,8 @@ import contextlib
 import functools
 import json
 import logging
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
 from uuid import UUID
 
 from channels.db import database_sync_to_async
@@ -27,9 +28,33 @@ log = logging.getLogger(__name__)
 NOT_LOGGED_IN, NOT_PERMITTED, BAD_FRAME, SILENT, TOO_SLOW = 4401, 4403, 4400, 4408, 4409
 MAX_FRAME = 16_384
 
+Answer = Callable[[Any, dict[str, Any]], Awaitable[None]]
+
 
 class Socket(AsyncWebsocketConsumer):
     """What both kinds share: JSON frames, a bound on their size, ping and pong, and an end to silence."""
+
+    answers: ClassVar[dict[str, Answer]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.answers = dict(cls.answers)
+
+    @classmethod
+    def on(cls, kind: str) -> Callable[[Answer], Answer]:
+        """Register what answers frames of this kind on this sort of socket: `async (socket, frame)`.
+
+        ValueError, KeyError, TypeError from it close the socket with 4400; a DomainError is told as a `problem`.
+        The module that registers is imported in `realtime/routing.py`.
+        """
+
+        def register(answer: Answer) -> Answer:
+            if kind in cls.answers:
+                raise RuntimeError(f"two answers to {kind} on {cls.__name__}")
+            cls.answers[kind] = answer
+            return answer
+
+        return register
 
     async def connect(self) -> None:
         """Let the right people in."""
@@ -41,12 +66,9 @@ class Socket(AsyncWebsocketConsumer):
     async def opened(self) -> None:
         """After the handshake."""
 
-    async def handle(self, frame: dict[str, Any]) -> None:
-        """A frame that is not a ping."""
-
-    async def answer_ping(self) -> None:
-        """Say that we are there."""
-        await self.send_frame({"type": "pong"})
+    def serves(self) -> bool:
+        """Whether this socket still gets what it is for; one that was let go must not look alive."""
+        return True
 
     async def closed(self) -> None:
         """After the end."""
@@ -64,10 +86,7 @@ class Socket(AsyncWebsocketConsumer):
             frame = json.loads(text_data)
             if not isinstance(frame, dict):
                 raise ValueError
-            if frame.get("type") == "ping":
-                await self.answer_ping()
-            else:
-                await self.handle(frame)
+            await self.answers[frame["type"]](self, frame)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             await self.close(BAD_FRAME)
         except DomainError as error:
@@ -126,28 +145,13 @@ class FieldSocket(Socket):
             }
         )
 
-    async def handle(self, frame: dict[str, Any]) -> None:
-        """`resume` with cursors, `ack` of what is stored."""
-        if frame["type"] == "resume":
-            cursors = {
-                int(box): (UUID(at["epoch"]) if at.get("epoch") else None, _natural(at["cursor"]))
-                for box, at in frame["mailboxes"].items()
-            }
-            if self.pump:
-                self.pump.cancel()
-            self.pump = asyncio.create_task(
-                self._deliver({box: cursors.get(box, (None, 0)) for box in self.boxes})
-            )
-        elif frame["type"] == "ack":
-            box = self.boxes[frame["mailbox"]]
-            if box.pk not in {post.pk for post in await _posts(self.user)}:
-                await self.close(NOT_PERMITTED)
-                return
-            await database_sync_to_async(mail.acknowledge)(
-                box.pk, device=self.device, epoch=box.epoch, seq=_natural(frame["seq"])
-            )
-        else:
-            raise ValueError
+    def resume(self, cursors: dict[int, tuple[UUID | None, int]]) -> None:
+        """Deliver from these cursors on; a mailbox left out starts at its beginning."""
+        if self.pump:
+            self.pump.cancel()
+        self.pump = asyncio.create_task(
+            self._deliver({box: cursors.get(box, (None, 0)) for box in self.boxes})
+        )
 
     async def _deliver(self, cursors: dict[int, tuple[UUID | None, int]]) -> None:
         """Listen first, then read: what is written in between rings the bell that is already hung."""
@@ -214,19 +218,52 @@ class MapSocket(Socket):
         await hub().add_viewer(self.viewer)
         await self.send_frame({"type": "hello", "server_time": timezone.now().isoformat()})
 
-    async def answer_ping(self) -> None:
-        """Only while the hub still serves this page."""
-        if hub().serves(self.viewer):
-            await super().answer_ping()
-        else:
-            await self.close(TOO_SLOW)
+    def serves(self) -> bool:
+        """Whether the hub still serves this page."""
+        return hub().serves(self.viewer)
 
     async def closed(self) -> None:
         """Leave."""
         hub().remove_viewer(self.viewer)
 
 
-def _natural(value: Any) -> int:
+# --- what answers which frame; other modules add theirs ---
+
+
+async def _ping(socket: Socket, frame: dict[str, Any]) -> None:
+    if socket.serves():
+        await socket.send_frame({"type": "pong"})
+    else:
+        await socket.close(TOO_SLOW)
+
+
+for _sort in (FieldSocket, MapSocket):
+    _sort.on("ping")(_ping)
+
+
+@FieldSocket.on("resume")
+async def _resume(socket: FieldSocket, frame: dict[str, Any]) -> None:
+    socket.resume(
+        {
+            int(box): (UUID(at["epoch"]) if at.get("epoch") else None, natural(at["cursor"]))
+            for box, at in frame["mailboxes"].items()
+        }
+    )
+
+
+@FieldSocket.on("ack")
+async def _ack(socket: FieldSocket, frame: dict[str, Any]) -> None:
+    box = socket.boxes[frame["mailbox"]]
+    if box.pk not in {post.pk for post in await _posts(socket.user)}:
+        await socket.close(NOT_PERMITTED)
+        return
+    await database_sync_to_async(mail.acknowledge)(
+        box.pk, device=socket.device, epoch=box.epoch, seq=natural(frame["seq"])
+    )
+
+
+def natural(value: Any) -> int:
+    """A whole number from 0 to 2^63 - 1; ValueError otherwise."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
         raise ValueError
     return value

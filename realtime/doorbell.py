@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 import redis
 from django.conf import settings
@@ -19,8 +20,12 @@ def _client() -> redis.Redis:
 
 def ring(*, mailboxes: Iterable[int] = (), district: str | None = None) -> None:
     """Wake the hubs: these mailboxes have letters, this district's map has changed. Never raises."""
-    message = json.dumps({"wake": sorted(mailboxes), "district": district})
+    tell({"wake": sorted(mailboxes), "district": district})
+
+
+def tell(message: dict[str, Any]) -> None:
+    """Tell every hub; each key is a kind that something registered for with `hub.hears`. Never raises."""
     try:
-        _client().publish(CHANNEL, message)
+        _client().publish(CHANNEL, json.dumps(message))
     except redis.RedisError as error:
         log.warning("doorbell not heard, the poll will deliver: %s", error)

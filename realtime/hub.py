@@ -81,7 +81,8 @@ class Hub:
                     del self._bells[box]
                     self._last_seq.pop(box, None)
 
-    def _wake(self, mailboxes: Iterable[int]) -> None:
+    def wake(self, mailboxes: Iterable[int]) -> None:
+        """These mailboxes may have something new."""
         for box in mailboxes:
             for bell in self._bells.get(box, ()):
                 bell.set()
@@ -100,6 +101,10 @@ class Hub:
     def remove_viewer(self, viewer: Viewer) -> None:
         """No more frames."""
         self._viewers.discard(viewer)
+
+    def map_changed(self) -> None:
+        """Look what changed on the map, soon."""
+        self._changed.set()
 
     async def _show(self) -> None:
         """Send what changed, coalesced: the latest state of a case, not every step."""
@@ -155,7 +160,7 @@ class Hub:
                 )
                 async with client, client.pubsub() as bus:
                     await bus.subscribe(CHANNEL)
-                    self._wake(list(self._bells))
+                    self.wake(list(self._bells))
                     self._changed.set()
                     delay = 0.2
                     async for message in bus.listen():
@@ -167,9 +172,9 @@ class Hub:
             delay = min(delay * 2, 5.0)
 
     def _ring(self, message: dict[str, Any]) -> None:
-        self._wake(message.get("wake", ()))
-        if message.get("district"):
-            self._changed.set()
+        for kind, content in message.items():
+            if content and kind in _hearers:
+                _hearers[kind](self, content)
 
     async def _poll(self) -> None:
         while True:
@@ -179,9 +184,35 @@ class Hub:
             except Exception:
                 log.exception("poll failed")
                 continue
-            self._wake(box for box, seq in counters.items() if seq != self._last_seq.get(box))
+            self.wake(box for box, seq in counters.items() if seq != self._last_seq.get(box))
             self._last_seq = counters
             self._changed.set()
+
+
+Hearer = Callable[[Hub, Any], None]
+_hearers: dict[str, Hearer] = {}
+
+
+def hears(kind: str) -> Callable[[Hearer], Hearer]:
+    """Register what a hub does with the content under this key of a doorbell message; it must not block."""
+
+    def register(hearer: Hearer) -> Hearer:
+        if kind in _hearers:
+            raise RuntimeError(f"two hearers of {kind}")
+        _hearers[kind] = hearer
+        return hearer
+
+    return register
+
+
+@hears("wake")
+def _wake(hub: Hub, mailboxes: list[int]) -> None:
+    hub.wake(mailboxes)
+
+
+@hears("district")
+def _map_changed(hub: Hub, district: str) -> None:
+    hub.map_changed()
 
 
 _hub: tuple[asyncio.AbstractEventLoop, Hub] | None = None
