@@ -99,7 +99,7 @@ def take_step(
     check_follows(event, step)
     if rule.needs_reason and not reason.strip():
         raise ReasonMissing(step=step.value)
-    event.status = rule.target
+    event.status = rule.target or event.status
     event.version = (event.version or 0) + 1
     event.updated_at = at
     return Transition(
@@ -110,7 +110,7 @@ def take_step(
         version=event.version,
         kind=step,
         from_status=before or "",
-        to_status=rule.target,
+        to_status=event.status,
         by=actor.user,
         post=actor.post,
         # The device clock is a fact worth keeping, never what order or deadlines are judged by.

@@ -83,26 +83,34 @@ class Step(models.TextChoices):
     REWORK = "rework", _("Rework")
     CONFIRM = "confirm", _("Confirm on site")
     CLOSE = "close", _("Close")
+    MOVE_CELL = "move_cell", _("Move to another cell")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One row of the table below. `roles` empty: only the system takes this step."""
+    """One row of the table below. `roles` empty: only the system takes this step.
+
+    `target` None: the step changes something else about the case and leaves its status alone.
+    """
 
     sources: frozenset[Status | None]
-    target: Status
+    target: Status | None
     roles: frozenset[Role] = frozenset()
     needs_reason: bool = False
 
 
 def _row(
-    sources: "Status | None | tuple[Status, ...]", target: Status, *roles: Role, needs_reason: bool = False
+    sources: "Status | None | tuple[Status, ...]",
+    target: Status | None,
+    *roles: Role,
+    needs_reason: bool = False,
 ) -> Rule:
     held = sources if isinstance(sources, tuple) else (sources,)
     return Rule(frozenset(held), target, frozenset(roles), needs_reason)
 
 
 S, R = Status, Role
+IN_A_CELL = tuple(status for status in Status if status != Status.REPORTED and status not in FINAL)
 TABLE: dict[Step, Rule] = {
     Step.REPORT: _row(None, S.REPORTED),
     Step.LOCATE: _row(S.REPORTED, S.LOCATED),
@@ -118,4 +126,5 @@ TABLE: dict[Step, Rule] = {
     Step.REWORK: _row(S.HANDLED, S.DISPATCHED, R.STREET_CHIEF, needs_reason=True),
     Step.CONFIRM: _row(S.HANDLED, S.CONFIRMED, R.STREET_CHIEF),
     Step.CLOSE: _row(S.CONFIRMED, S.CLOSED, R.DISPATCHER, R.SHIFT_LEADER),
+    Step.MOVE_CELL: _row(IN_A_CELL, None, R.DISPATCHER, R.SHIFT_LEADER, needs_reason=True),
 }

@@ -13,14 +13,14 @@ from fieldops.status import FINAL, PHASE, TABLE, Role, Status, Step
 FOLLOWS = {
     None: {"report": "reported"},
     "reported": {"locate": "located"},
-    "located": {"accept": "accepted", "decline": "declined"},
-    "accepted": {"file": "filed", "do_not_file": "not_filed"},
-    "filed": {"assign": "assigned"},
-    "assigned": {"assign": "assigned", "dispatch": "dispatched"},
-    "dispatched": {"take_on": "taken_on", "send_back": "filed"},
-    "taken_on": {"handle": "handled", "send_back": "filed"},
-    "handled": {"confirm": "confirmed", "rework": "dispatched"},
-    "confirmed": {"close": "closed"},
+    "located": {"accept": "accepted", "decline": "declined", "move_cell": "located"},
+    "accepted": {"file": "filed", "do_not_file": "not_filed", "move_cell": "accepted"},
+    "filed": {"assign": "assigned", "move_cell": "filed"},
+    "assigned": {"assign": "assigned", "dispatch": "dispatched", "move_cell": "assigned"},
+    "dispatched": {"take_on": "taken_on", "send_back": "filed", "move_cell": "dispatched"},
+    "taken_on": {"handle": "handled", "send_back": "filed", "move_cell": "taken_on"},
+    "handled": {"confirm": "confirmed", "rework": "dispatched", "move_cell": "handled"},
+    "confirmed": {"close": "closed", "move_cell": "confirmed"},
     "closed": {},
     "declined": {},
     "not_filed": {},
@@ -38,6 +38,7 @@ WHO = {
     "handle": {"department_handler"},
     "confirm": {"street_chief"},
     "rework": {"street_chief"},
+    "move_cell": {"dispatcher", "shift_leader"},
     "report": set(),
     "locate": set(),
 }
@@ -79,6 +80,7 @@ def test_turning_away_always_needs_a_reason() -> None:
         "do_not_file",
         "send_back",
         "rework",
+        "move_cell",
     }
 
 
