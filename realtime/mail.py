@@ -1,7 +1,10 @@
 """Reading mailboxes: the same code for sockets and for GET /sync."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +20,20 @@ WINDOW = 100  # letters a read
 
 
 @dataclass(frozen=True)
+class Place:
+    """How far a reader has come in a mailbox. Without an epoch only the beginning is a place."""
+
+    mailbox: int
+    epoch: UUID | None
+    cursor: int
+
+
+@dataclass(frozen=True)
 class Delivery:
-    """Letters after a cursor. `reset`: the cursor cannot be served, the reader starts over from `last_seq`."""
+    """Letters after a place. `reset`: the place cannot be served, the reader starts over from `last_seq`.
+
+    `holders` are the people who hold the post at the moment of reading.
+    """
 
     mailbox: int
     epoch: UUID
@@ -26,6 +41,85 @@ class Delivery:
     reset: bool
     letters: list[dict[str, Any]]
     more: bool
+    holders: frozenset[int]
+
+
+# One statement, so one snapshot: counters, letters and holders of every place fit together.
+READ = """
+SELECT place.n, box.epoch, box.last_seq, box.pruned_seq, holder.ids, letter.*
+FROM unnest(%(mailboxes)s::bigint[], %(cursors)s::bigint[]) WITH ORDINALITY AS place(mailbox, seq, n)
+JOIN realtime_mailbox box ON box.post_id = place.mailbox
+CROSS JOIN LATERAL (
+    SELECT array_agg(h.user_id) AS ids
+    FROM fieldops_holding h JOIN fieldops_user person ON person.id = h.user_id AND person.is_active
+    WHERE h.post_id = box.post_id AND h.since <= now() AND (h.until IS NULL OR h.until > now())
+) holder
+LEFT JOIN LATERAL (
+    SELECT l.seq, l.kind, l.event_id, l.event_version, l.payload::text, l.created_at
+    FROM realtime_letter l WHERE l.mailbox_id = box.post_id AND l.seq > place.seq
+    ORDER BY l.seq LIMIT %(window)s
+) letter ON true
+ORDER BY place.n, letter.seq
+"""
+
+
+def arguments(places: Sequence[Place]) -> dict[str, Any]:
+    """What READ is given."""
+    return {
+        "mailboxes": [place.mailbox for place in places],
+        "cursors": [place.cursor for place in places],
+        "window": WINDOW + 1,
+    }
+
+
+def deliveries(places: Sequence[Place], rows: Iterable[Sequence[Any]]) -> dict[Place, Delivery]:
+    """What the rows of READ say; a mailbox that does not exist is left out."""
+    found = {}
+    for number, group in groupby(rows, key=itemgetter(0)):
+        place, lines = places[number - 1], list(group)
+        _, epoch, last_seq, pruned_seq, holders = lines[0][:5]
+        known = place.epoch == epoch if place.epoch is not None else place.cursor == 0
+        reset = not known or not pruned_seq <= place.cursor <= last_seq
+        letters = [] if reset else [line[5:] for line in lines if line[5] is not None]
+        found[place] = Delivery(
+            place.mailbox,
+            epoch,
+            last_seq,
+            reset,
+            [_as_frame(place.mailbox, *letter) for letter in letters[:WINDOW]],
+            len(letters) > WINDOW,
+            frozenset(holders or ()),
+        )
+    return found
+
+
+def _as_frame(
+    mailbox: int, seq: int, kind: str, event: UUID, event_version: int, payload: str, created_at: Any
+) -> dict[str, Any]:
+    """A letter as it goes over the wire."""
+    return {
+        "mailbox": mailbox,
+        "seq": seq,
+        "kind": kind,
+        "event": str(event),
+        "event_version": event_version,
+        "payload": json.loads(payload),
+        "created_at": created_at.isoformat(),
+    }
+
+
+def read_letters(mailbox_id: int, *, epoch: UUID | None, cursor: int) -> Delivery:
+    """The letters after the cursor, in order, at most a window of them; counter and letters of one snapshot.
+
+    Raises Mailbox.DoesNotExist.
+    """
+    place = Place(mailbox_id, epoch, cursor)
+    with connection.cursor() as sql:
+        sql.execute(READ, arguments([place]))
+        found = deliveries([place], sql.fetchall())
+    if place not in found:
+        raise Mailbox.DoesNotExist
+    return found[place]
 
 
 def open_mailboxes(posts: Iterable[Post]) -> list[Mailbox]:
@@ -33,37 +127,6 @@ def open_mailboxes(posts: Iterable[Post]) -> list[Mailbox]:
     ids = [post.pk for post in posts]
     Mailbox.objects.bulk_create([Mailbox(post_id=pk) for pk in sorted(ids)], ignore_conflicts=True)
     return list(Mailbox.objects.filter(pk__in=ids).order_by("pk"))
-
-
-def read_letters(mailbox_id: int, *, epoch: UUID | None, cursor: int) -> Delivery:
-    """The letters after the cursor, in order, at most a window of them; counter and letters of one snapshot."""
-    with transaction.atomic():
-        with connection.cursor() as sql:
-            # Inside another transaction that one's snapshot rules.
-            if not connection.savepoint_ids:
-                sql.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        box = Mailbox.objects.get(pk=mailbox_id)
-        known = epoch == box.epoch if epoch is not None else cursor == 0
-        if not known or cursor < box.pruned_seq or cursor > box.last_seq:
-            return Delivery(box.pk, box.epoch, box.last_seq, True, [], False)
-        found = list(Letter.objects.filter(mailbox=box, seq__gt=cursor).order_by("seq")[: WINDOW + 1])
-    more = len(found) > WINDOW
-    return Delivery(
-        box.pk, box.epoch, box.last_seq, False, [as_frame(letter) for letter in found[:WINDOW]], more
-    )
-
-
-def as_frame(letter: Letter) -> dict[str, Any]:
-    """A letter as it goes over the wire."""
-    return {
-        "mailbox": letter.mailbox_id,
-        "seq": letter.seq,
-        "kind": letter.kind,
-        "event": str(letter.event_id),
-        "event_version": letter.event_version,
-        "payload": letter.payload,
-        "created_at": letter.created_at.isoformat(),
-    }
 
 
 @transaction.atomic
