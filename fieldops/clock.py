@@ -6,8 +6,8 @@ from typing import Any
 
 from gridmap.models import CalendarDay
 
-from .deadlines import Calendar, calendar_of, due_at
-from .models import Event
+from .deadlines import Calendar, Clock, Limit, calendar_of
+from .models import Event, WorkOrder
 
 
 def calendar_for(event: Event) -> Calendar:
@@ -21,11 +21,46 @@ def start_clock(event: Event, *, at: datetime, days: Iterable[Mapping[str, Any]]
 
     `days` are calendar rows already read; without them they are read here.
     """
+    calendar = calendar_for(event) if days is None else _calendar(event, days)
+    return _show(event, Clock(_limit(event), calendar).start(at))
+
+
+def resume_clock(event: Event, *, at: datetime) -> datetime:
+    """The same for a dispatch by a desk: a department that had sent the case back goes on where it stopped.
+
+    What it used up before counts; the time in between does not. Any other department starts anew.
+    """
+    clock = Clock(_limit(event), calendar_for(event))
+    for run in _sent_back(event):
+        clock = clock.start(run.dispatched_at).pause(run.finished_at or at)
+    return _show(event, clock.start(at))
+
+
+def stop_clock(event: Event) -> None:
+    """Nobody's time is counted for now (in memory only)."""
+    event.due_at, event.warn_at, event.due_provisional = None, None, False
+
+
+def _sent_back(event: Event) -> list[WorkOrder]:
+    """The department's orders that it sent back, since it last handled the case."""
+    orders = event.work_orders.filter(department=event.department_id).order_by("dispatched_at")
+    runs: list[WorkOrder] = []
+    for order in orders:
+        runs = [*runs, order] if order.sent_back_at else []
+    return runs
+
+
+def _limit(event: Event) -> Limit:
     condition = event.condition
     if condition is None:
         raise ValueError("a case without a filing condition has no clock")
-    calendar = calendar_for(event) if days is None else _calendar(event, days)
-    due = due_at(at, condition.limit_amount, condition.limit_unit, condition.urgent, calendar)
+    return Limit(condition.limit_amount, condition.limit_unit, condition.urgent)
+
+
+def _show(event: Event, clock: Clock) -> datetime:
+    due = clock.due()
+    if due is None:
+        raise AssertionError("a clock that runs will run out")
     event.due_at, event.warn_at, event.due_provisional = due.at, due.yellow_from, due.provisional
     return due.at
 

@@ -5,7 +5,7 @@ in UTC. An urgent limit (紧急) runs without a break; any other runs in the dis
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from itertools import pairwise
@@ -114,26 +114,112 @@ def _read_hour(text: str) -> timedelta:
     return timedelta(hours=int(hour), minutes=int(minute))
 
 
-def due_at(start: datetime, amount: float, unit: str, urgent: bool, calendar: Calendar) -> Due:
-    """When a limit of `amount` minutes, hours or days that begins at `start` runs out.
+@dataclass(frozen=True)
+class Limit:
+    """So many minutes, hours or days: of natural time when urgent (紧急), else of working time.
 
-    An urgent limit counts natural time, a day being 24 hours. Any other counts working time, a day being a
-    working day's worth of it; one that is used up exactly when work stops is due then, not when it resumes.
-
-    Raises ValueError when the amount is not positive or `start` says no time zone.
+    A day is 24 hours of the one and a working day's worth of the other. Raises ValueError unless positive.
     """
-    if amount <= 0:
-        raise ValueError(f"a limit is positive, not {amount}")
-    if start.tzinfo is None:
-        raise ValueError("the start of a limit needs a time zone")
-    start = start.astimezone(UTC)
-    if urgent:
-        limit = amount * NATURAL[LimitUnit(unit)]
-        return Due(start + limit, start + YELLOW_FROM * limit, provisional=False)
-    length = calendar.working_day if unit == LimitUnit.DAY else NATURAL[LimitUnit(unit)]
-    at = _after(start, amount * length, calendar)
-    yellow_from = _after(start, YELLOW_FROM * amount * length, calendar)
-    return Due(at, yellow_from, provisional=at.astimezone(calendar.zone).date() > calendar.known_until)
+
+    amount: float
+    unit: str
+    urgent: bool = False
+
+    def __post_init__(self) -> None:
+        if self.amount <= 0:
+            raise ValueError(f"a limit is positive, not {self.amount}")
+
+    def length(self, calendar: Calendar) -> timedelta:
+        """How much of its kind of time it grants."""
+        if self.unit == LimitUnit.DAY and not self.urgent:
+            return self.amount * calendar.working_day
+        return self.amount * NATURAL[LimitUnit(self.unit)]
+
+
+MAX_EXTENSIONS = 2
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A limit being used up: it counts in `runs` and stands still between them; the last run may still go on.
+
+    One department's clock for one case. Sent back (回退) it pauses; dispatched to the same department again it
+    resumes; another department has a clock of its own. Each extension (延期) grants one original limit more.
+    """
+
+    limit: Limit
+    calendar: Calendar
+    runs: tuple[tuple[datetime, datetime | None], ...] = ()
+    extensions: int = 0
+
+    def __post_init__(self) -> None:
+        moments = [moment for run in self.runs for moment in run if moment is not None]
+        if any(moment.tzinfo is None for moment in moments):
+            raise ValueError("the moments of a clock need a time zone")
+        if any(a > b for a, b in pairwise(moments)) or any(end is None for _begin, end in self.runs[:-1]):
+            raise ValueError("a clock runs, stops, and runs again, in order of time")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it counts now."""
+        return bool(self.runs) and self.runs[-1][1] is None
+
+    def start(self, at: datetime) -> "Clock":
+        """Begin, or go on after a pause. Raises ValueError when it runs already."""
+        if self.is_running:
+            raise ValueError("this clock runs already")
+        return replace(self, runs=(*self.runs, (at, None)))
+
+    def pause(self, at: datetime) -> "Clock":
+        """Stand still from now on. Raises ValueError when it does so already."""
+        if not self.is_running:
+            raise ValueError("this clock stands still already")
+        return replace(self, runs=(*self.runs[:-1], (self.runs[-1][0], at)))
+
+    def extend(self, at: datetime) -> "Clock":
+        """One original limit more. Raises ValueError for the third time, or once the clock has run out."""
+        if self.extensions >= MAX_EXTENSIONS:
+            raise ValueError(f"a limit is extended at most {MAX_EXTENSIONS} times")
+        if self.used(at) > self.granted:
+            raise ValueError("a limit that has run out is not extended")
+        return replace(self, extensions=self.extensions + 1)
+
+    @property
+    def granted(self) -> timedelta:
+        """The limit with its extensions."""
+        return (1 + self.extensions) * self.limit.length(self.calendar)
+
+    def used(self, at: datetime) -> timedelta:
+        """How much has been used up by then."""
+        return sum((self._between(begin, min(end or at, at)) for begin, end in self._begun(at)), timedelta())
+
+    def overdue_multiple(self, at: datetime) -> float:
+        """超时倍数: (used − granted) / granted; 0 for a clock in time."""
+        return max((self.used(at) - self.granted) / self.granted, 0.0)
+
+    def due(self) -> "Due | None":
+        """When it runs out, or ran out; None while it stands still before that."""
+        at, yellow_from = self._reaches(self.granted), self._reaches(YELLOW_FROM * self.granted)
+        if at is None or yellow_from is None:
+            return None
+        beyond = at.astimezone(self.calendar.zone).date() > self.calendar.known_until
+        return Due(at, yellow_from, provisional=beyond and not self.limit.urgent)
+
+    def _begun(self, at: datetime) -> Iterator[tuple[datetime, datetime | None]]:
+        return ((begin, end) for begin, end in self.runs if begin < at)
+
+    def _between(self, begin: datetime, end: datetime) -> timedelta:
+        return end - begin if self.limit.urgent else working_time(begin, end, self.calendar)
+
+    def _reaches(self, amount: timedelta) -> datetime | None:
+        """The moment at which so much is used up, if the runs there are get that far."""
+        for begin, end in self.runs:
+            counted = None if end is None else self._between(begin, end)
+            if counted is None or counted >= amount:
+                begin = begin.astimezone(UTC)
+                return begin + amount if self.limit.urgent else _after(begin, amount, self.calendar)
+            amount -= counted
+        return None
 
 
 def working_time(start: datetime, end: datetime, calendar: Calendar) -> timedelta:

@@ -7,7 +7,7 @@ from django.db import transaction
 from gridmap.models import Department
 
 from .assignment import find_responsible, handlers
-from .clock import start_clock
+from .clock import resume_clock
 from .errors import NoHandler, NoResponsibleDepartment, ReasonMissing, UnknownCondition, Unprocessable
 from .lifecycle import SYSTEM, Actor, check_follows, lock_event, now, record, take_step
 from .models import Event, Post, User, WorkOrder
@@ -87,7 +87,7 @@ def assign(
 
 @transaction.atomic
 def dispatch(event_id: UUID, *, by: User, post_id: int | None = None, version: int | None = None) -> Event:
-    """派遣: to the department's post closest to the cell, or to the named one; its clock starts.
+    """派遣: to the department's post closest to the cell, or to the named one; its clock starts, or resumes.
 
     Raises NoHandler when the department has no post for this place, or the named post is not one of its.
     """
@@ -99,7 +99,7 @@ def dispatch(event_id: UUID, *, by: User, post_id: int | None = None, version: i
     if post is None:
         raise NoHandler
     at = now()
-    due = start_clock(event, at=at)
+    due = resume_clock(event, at=at)
     order = WorkOrder(event=event, department=event.department, post=post, dispatched_at=at, due_at=due)
     step = take_step(event, Step.DISPATCH, actor=actor, at=at, work_order=order, data={"post": post.pk})
     order.save(force_insert=True)

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from .clock import stop_clock
 from .errors import IllegalTransition, NotFound, PhotoMissing
 from .lifecycle import Actor, Submission, lock_event, now, record, replayed, take_step
 from .models import Event, Photo, Transition, User, WorkOrder
@@ -80,7 +81,8 @@ def send_back(order_id: UUID, *, by: User, submission: Submission, reason: str) 
     )
     order.sent_back_at = order.finished_at = at
     order.save(update_fields=["sent_back_at", "finished_at"])
-    record(event, [step])
+    stop_clock(event)
+    record(event, [step], changed=["due_at", "warn_at", "due_provisional"])
     return step
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fieldops.clock import light
-from fieldops.deadlines import Calendar, Due, calendar_of, due_at, read_hours, working_time
+from fieldops.deadlines import Calendar, Clock, Due, Limit, calendar_of, read_hours, working_time
 from fieldops.models import Event
 from gridmap.models import District
 
@@ -35,70 +36,46 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=LOCAL)
 
 
-def due(start: str, amount: float, unit: str, *, urgent: bool = False) -> str:
-    return f"{due_at(at(start), amount, unit, urgent, CALENDAR).at.astimezone(LOCAL):%Y-%m-%d %H:%M}"
+def due_at(start: datetime, amount: float, unit: str, urgent: bool, calendar: Calendar) -> Due:
+    found = Clock(Limit(amount, unit, urgent), calendar).start(start).due()
+    assert found
+    return found
 
 
 # --- worked by hand --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("start", "amount", "unit", "expected"),
-    [
-        # Monday 23 November: an ordinary day.
-        ("2026-11-23 09:00", 2, "hour", "2026-11-23 11:00"),
-        ("2026-11-23 09:00", 45, "minute", "2026-11-23 09:45"),
-        # It ends exactly when work stops: due then, not after lunch, not the next morning.
-        ("2026-11-23 10:00", 2, "hour", "2026-11-23 12:00"),
-        ("2026-11-23 16:00", 2, "hour", "2026-11-23 18:00"),
-        ("2026-11-23 08:00", 1, "day", "2026-11-23 18:00"),
-        # Over lunch, over night, over the weekend.
-        ("2026-11-23 11:00", 2, "hour", "2026-11-23 15:00"),
-        ("2026-11-23 12:00", 1, "hour", "2026-11-23 15:00"),
-        ("2026-11-23 13:10", 1, "hour", "2026-11-23 15:00"),
-        ("2026-11-23 17:00", 2, "hour", "2026-11-24 09:00"),
-        ("2026-11-23 20:00", 1, "hour", "2026-11-24 09:00"),
-        ("2026-11-27 17:30", 1, "hour", "2026-11-30 08:30"),
-        ("2026-11-28 10:00", 4, "hour", "2026-11-30 12:00"),
-        # A day is a working day's worth of time.
-        ("2026-11-23 10:00", 1, "day", "2026-11-24 10:00"),
-        ("2026-11-23 14:00", 1, "day", "2026-11-24 12:00"),
-        ("2026-11-26 16:00", 5, "day", "2026-12-03 16:00"),
-        ("2026-11-28 10:00", 1, "day", "2026-11-30 18:00"),
-        # National Day 2026: 1–7 October off, Sunday 20 September and Saturday 10 October worked.
-        ("2026-09-18 17:00", 2, "hour", "2026-09-20 09:00"),
-        ("2026-09-30 16:00", 1, "day", "2026-10-08 16:00"),
-        ("2026-09-30 16:00", 3, "day", "2026-10-10 16:00"),
-        ("2026-10-03 09:30", 2, "hour", "2026-10-08 10:00"),
-        # Spring Festival 2026: 15–23 February off, Saturdays 14 and 28 worked.
-        ("2026-02-13 17:00", 1, "day", "2026-02-14 17:00"),
-        ("2026-02-13 17:00", 2, "day", "2026-02-24 17:00"),
-        ("2026-02-27 17:00", 2, "hour", "2026-02-28 09:00"),
-    ],
-)
-def test_working_limits(start: str, amount: int, unit: str, expected: str) -> None:
-    assert due(start, amount, unit) == expected
+def read_moment(text: str) -> datetime:
+    """Local time, or UTC where it ends in Z."""
+    return datetime.fromisoformat(text) if text.endswith("Z") else at(text)
 
 
-@pytest.mark.parametrize(
-    ("start", "amount", "unit", "expected"),
-    [
-        ("2026-11-23 11:30", 2, "hour", "2026-11-23 13:30"),
-        ("2026-11-23 23:30", 1, "hour", "2026-11-24 00:30"),
-        ("2026-10-01 22:30", 2, "hour", "2026-10-02 00:30"),
-        ("2026-02-14 18:00", 2, "day", "2026-02-16 18:00"),
-    ],
-)
-def test_urgent_limits_run_without_a_break(start: str, amount: int, unit: str, expected: str) -> None:
-    assert due(start, amount, unit, urgent=True) == expected
+def read_clock(limit: str, history: str) -> Clock:
+    """`+` starts or resumes, `-` pauses, `e` extends, each at a moment."""
+    amount, unit, *urgent = limit.split()
+    clock = Clock(Limit(float(amount), unit, bool(urgent)), CALENDAR)
+    for sign, moment in re.findall(r"([-+e])(\d{4}-\d\d-\d\d \d\d:\d\dZ?)", history):
+        change = {"+": clock.start, "-": clock.pause, "e": clock.extend}[sign]
+        clock = change(read_moment(moment))
+    return clock
 
 
-def test_an_evening_report_in_utc_is_judged_by_the_local_day() -> None:
-    """In UTC these are Monday noon and Sunday afternoon; here Monday evening and Monday night."""
-    evening = due_at(datetime(2026, 11, 23, 12, 0, tzinfo=UTC), 1, "hour", False, CALENDAR)
-    assert evening.at == datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
-    night = due_at(datetime(2026, 11, 22, 16, 30, tzinfo=UTC), 2, "hour", False, CALENDAR)
-    assert night.at == datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
+EXAMPLES = list(csv.DictReader(Path(__file__).with_name("clock_examples.csv").open(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("row", EXAMPLES, ids=[f"{row['id']} {row['what']}" for row in EXAMPLES])
+def test_the_clock_agrees_with_the_table_worked_by_hand(row: dict[str, str]) -> None:
+    found = read_clock(row["limit"], row["history"]).due()
+    told = (
+        [f"{moment.astimezone(LOCAL):%Y-%m-%d %H:%M}" for moment in (found.at, found.yellow_from)]
+        if found
+        else ["never", "never"]
+    )
+    assert told == [row["due"], row["yellow"]]
+
+
+def test_the_table_is_long_enough_to_trust() -> None:
+    assert len(EXAMPLES) >= 60
 
 
 def test_due_times_beyond_the_announced_holidays_are_provisional() -> None:
@@ -273,9 +250,9 @@ def server_elsewhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("server_elsewhere")
-def test_where_the_server_stands_does_not_matter() -> None:
-    assert due("2026-09-30 16:00", 3, "day") == "2026-10-10 16:00"
-    assert due("2026-11-23 20:00", 1, "hour") == "2026-11-24 09:00"
+@pytest.mark.parametrize("row", EXAMPLES[::5], ids=[row["id"] for row in EXAMPLES[::5]])
+def test_where_the_server_stands_does_not_matter(row: dict[str, str]) -> None:
+    test_the_clock_agrees_with_the_table_worked_by_hand(row)
 
 
 @for_any
@@ -286,3 +263,96 @@ def test_a_light_turns_yellow_when_80_percent_are_used_up(
     limit = due_at(start, minutes, "minute", urgent, CALENDAR)
     assert limit.yellow_from == runs_out(start, minutes * 0.8, urgent)
     assert start <= limit.yellow_from <= limit.at
+
+
+# --- pauses and extensions ---------------------------------------------------------------------------------
+
+GAPS = st.lists(st.timedeltas(timedelta(minutes=1), timedelta(days=4)), min_size=1, max_size=8)
+
+
+def run_and_rest(start: datetime, gaps: list[timedelta], minutes: int, urgent: bool) -> Clock:
+    """A clock that runs, rests, runs… for these lengths, and runs on at the end."""
+    clock, moment = Clock(Limit(minutes, "minute", urgent), CALENDAR).start(start), start
+    for gap in gaps[: len(gaps) // 2 * 2]:
+        moment += gap
+        clock = clock.pause(moment) if clock.is_running else clock.start(moment)
+    return clock
+
+
+@for_any
+@given(
+    MOMENTS,
+    MINUTES,
+    st.timedeltas(timedelta(0), timedelta(days=3)),
+    st.timedeltas(timedelta(0), timedelta(days=9)),
+    URGENT,
+)
+def test_a_pause_moves_the_due_time_by_its_own_length(
+    start: datetime, minutes: int, before: timedelta, rest: timedelta, urgent: bool
+) -> None:
+    """By as much time of the limit's own kind as the pause holds, if the limit had not run out before."""
+    plain = Clock(Limit(minutes, "minute", urgent), CALENDAR).start(start)
+    paused = plain.pause(start + before).start(start + before + rest)
+    if plain.used(start + before) >= plain.granted:
+        assert paused.due() == plain.due()
+        return
+    lost = rest if urgent else working_time(start + before, start + before + rest, CALENDAR)
+    longer = Clock(Limit(minutes + lost / timedelta(minutes=1), "minute", urgent), CALENDAR).start(start)
+    due, expected = paused.due(), longer.due()
+    assert due and expected
+    assert abs(due.at - expected.at) < timedelta(milliseconds=1) or working_time(
+        min(due.at, expected.at), max(due.at, expected.at), CALENDAR
+    ) < timedelta(milliseconds=1)
+
+
+@for_any
+@given(MOMENTS, GAPS, MINUTES, URGENT)
+def test_time_used_never_shrinks_and_is_what_was_granted_when_due(
+    start: datetime, gaps: list[timedelta], minutes: int, urgent: bool
+) -> None:
+    clock = run_and_rest(start, gaps, minutes, urgent)
+    moments = [start + i * timedelta(hours=7) for i in range(80)]
+    used = [clock.used(moment) for moment in moments]
+    assert used[0] == timedelta()
+    assert used == sorted(used)
+    due = clock.due()
+    assert due
+    assert clock.used(due.at) == clock.granted
+    assert clock.overdue_multiple(due.at) == 0 <= clock.overdue_multiple(due.at + timedelta(days=30))
+    assert start <= due.yellow_from <= due.at
+
+
+@for_any
+@given(MOMENTS, MINUTES, URGENT)
+def test_an_extension_is_one_limit_more(start: datetime, minutes: int, urgent: bool) -> None:
+    clock = Clock(Limit(minutes, "minute", urgent), CALENDAR).start(start)
+    twice = clock.extend(start).extend(start).due()
+    assert twice
+    assert twice.at == runs_out(start, 3 * minutes, urgent)
+
+
+def test_what_a_clock_refuses() -> None:
+    clock = read_clock("2 hour", "+2026-11-23 08:00")
+    for refused, why in [
+        (lambda: clock.start(at("2026-11-23 09:00")), "runs already"),
+        (lambda: clock.pause(at("2026-11-23 07:00")), "in order of time"),
+        (lambda: clock.pause(at("2026-11-23 09:00")).pause(at("2026-11-23 09:30")), "stands still already"),
+        (lambda: clock.extend(at("2026-11-23 10:01")), "has run out"),
+        (
+            lambda: (
+                clock.extend(at("2026-11-23 09:00"))
+                .extend(at("2026-11-23 09:00"))
+                .extend(at("2026-11-23 09:00"))
+            ),
+            "at most 2",
+        ),
+    ]:
+        with pytest.raises(ValueError, match=why):
+            refused()
+
+
+def test_the_overdue_multiple() -> None:
+    """超时倍数: two hours granted, five used."""
+    clock = read_clock("2 hour", "+2026-11-23 08:00")
+    assert clock.overdue_multiple(at("2026-11-23 09:00")) == 0
+    assert clock.overdue_multiple(at("2026-11-23 15:00")) == 1.5

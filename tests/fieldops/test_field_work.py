@@ -114,7 +114,7 @@ def test_sent_back_work_returns_to_the_dispatcher_and_the_retry_is_still_answere
     step = fieldwork.send_back(order.pk, by=handler, submission=submission, reason="属市政公用")
     assert fieldwork.send_back(order.pk, by=handler, submission=submission, reason="属市政公用") == step
     dispatched.refresh_from_db()
-    assert dispatched.status == "filed"
+    assert (dispatched.status, dispatched.due_at) == ("filed", None)
     assert open_work(current_posts(handler)) == []
     other = (
         Post.objects.filter(role="department_handler", unit__level=1)
