@@ -1,8 +1,10 @@
 """One place where errors become HTTP: RFC 9457 problem details with a stable code."""
 
 import logging
+import sys
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
@@ -13,6 +15,9 @@ from fieldops.errors import Conflict, DomainError, NotFound, NotPermitted, Unpro
 
 log = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
+# The database is away, restarts, or had to break a deadlock: the same request may succeed soon.
+UNAVAILABLE = (OperationalError, InterfaceError)
+COME_BACK = {"Retry-After": "3"}
 _STATUS: list[tuple[type[DomainError], int]] = [
     (NotPermitted, 403),
     (NotFound, 404),
@@ -36,6 +41,10 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
         status = next(status for kind, status in _STATUS if isinstance(error, kind))
         body = problem(status, error.code, str(error.title), str(error.detail), **error.facts)
         return Response(body, status=status, content_type=CONTENT_TYPE)
+    if isinstance(error, UNAVAILABLE):
+        set_rollback()
+        log.error("the database does not answer: %s", error)
+        return Response(_unavailable(), status=503, content_type=CONTENT_TYPE, headers=COME_BACK)
     response = exception_handler(error, context)
     if response is None:
         return None
@@ -64,6 +73,10 @@ def _field_errors(detail: Any, pointer: str = "#") -> list[dict[str, str]]:
     return [{"pointer": pointer, "code": str(getattr(detail, "code", "invalid")), "detail": str(detail)}]
 
 
+def _unavailable() -> dict[str, Any]:
+    return problem(503, "unavailable", _("The service is away for a moment; send the same again"))
+
+
 def _plain(status: int, code: str, title: str) -> HttpResponse:
     return JsonResponse(problem(status, code, title), status=status, content_type=CONTENT_TYPE)
 
@@ -84,5 +97,7 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Our fault; the log has the rest."""
+    """Our fault; the log has the rest. Away for a moment is not the same as broken."""
+    if isinstance(sys.exception(), UNAVAILABLE):
+        return JsonResponse(_unavailable(), status=503, content_type=CONTENT_TYPE, headers=COME_BACK)
     return _plain(500, "server_error", _("The server failed; nothing was stored"))

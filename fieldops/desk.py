@@ -9,7 +9,7 @@ from gridmap.models import Department
 from .assignment import find_responsible, handlers
 from .clock import resume_clock
 from .errors import NoHandler, NoResponsibleDepartment, ReasonMissing, UnknownCondition, Unprocessable
-from .lifecycle import SYSTEM, Actor, check_follows, lock_event, now, record, take_step
+from .lifecycle import SYSTEM, Actor, check_follows, has_words, lock_event, now, record, take_step
 from .models import Event, Post, User, WorkOrder
 from .rights import acting_post, events_visible_to
 from .status import Step
@@ -76,7 +76,7 @@ def assign(
     else:
         event.department = _department(event, department_id)
         event.responsibility = {"by_hand": reason}
-    if department_id is not None and not reason.strip():
+    if department_id is not None and not has_words(reason):
         raise ReasonMissing(step=Step.ASSIGN.value)
     step = take_step(
         event, Step.ASSIGN, actor=actor, at=now(), reason=reason, data={"why": event.responsibility}

@@ -1,5 +1,6 @@
 """The sole writer of a case's status and version: every change is one Transition, announced in its transaction."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -79,6 +80,15 @@ def check_follows(event: Event, step: Step) -> None:
         raise IllegalTransition(case_status=event.status, step=step.value)
 
 
+# Letters and symbols by their category, blank to the eye.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+
+
+def has_words(text: str) -> bool:
+    """Whether there is anything to read: spaces and invisible characters (U+200B and the like) are not."""
+    return any(unicodedata.category(one)[0] in "LNPS" and one not in _BLANK for one in text)
+
+
 def take_step(
     event: Event,
     step: Step,
@@ -97,7 +107,7 @@ def take_step(
     rule = TABLE[step]
     before = event.status or None
     check_follows(event, step)
-    if rule.needs_reason and not reason.strip():
+    if rule.needs_reason and not has_words(reason):
         raise ReasonMissing(step=step.value)
     event.status = rule.target or event.status
     event.version = (event.version or 0) + 1
@@ -155,6 +165,7 @@ __all__ = [
     "Status",
     "Submission",
     "check_follows",
+    "has_words",
     "lock_event",
     "now",
     "record",

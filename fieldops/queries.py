@@ -13,6 +13,7 @@ from gridmap.models import CHAIN, Cell, Level
 from .assignment import explain
 from .clock import light
 from .models import Event, Photo, Post, Report, Transition, User, WorkOrder
+from .rights import visible_to
 from .status import FINAL, Role, Status, Step
 
 RECENTLY_CLOSED = timedelta(hours=24)
@@ -228,13 +229,47 @@ def open_work(posts: Iterable[Post]) -> list[dict[str, Any]]:
 
 def waiting_for_confirmation(events: QuerySet[Event]) -> list[dict[str, Any]]:
     """Handled cases that a street chief should look at on site; one statement."""
-    found = (
-        events.filter(status=Status.HANDLED)
-        .select_related("event_class", "condition", "cell__community")
-        .defer("cell__boundary", "cell__community__boundary")
-        .order_by("updated_at")[:200]
+    return _for_the_field(events.filter(status=Status.HANDLED).order_by("updated_at"), 200)
+
+
+# What a desk, or a street chief, is expected to do something about.
+_WAITS_FOR = {
+    Role.INTAKE_OPERATOR: (Status.LOCATED, Status.ACCEPTED),
+    Role.DISPATCHER: (Status.FILED, Status.ASSIGNED),
+    Role.STREET_CHIEF: (Status.HANDLED,),
+}
+MOST_CASES = 500
+ANSWERED_WITHIN = timedelta(days=30)
+
+
+def waiting_at(post: Post) -> dict[str, Any]:
+    """All that waits at one post: what a device needs that can no longer be told step by step.
+
+    A handler's open work orders; the cases a desk or street chief should act on, oldest first; else the cases
+    reported through this post that changed within 30 days, newest first. At most 500 cases.
+    """
+    orders = open_work([post]) if post.role == Role.DEPARTMENT_HANDLER else []
+    role = Role(post.role)
+    if role in _WAITS_FOR:
+        found = Event.objects.filter(visible_to([post]), status__in=_WAITS_FOR[role]).order_by("updated_at")
+    else:
+        since = timezone.now() - ANSWERED_WITHIN
+        reported = Report.objects.filter(post=post).values("event")
+        found = Event.objects.filter(pk__in=reported, updated_at__gte=since).order_by("-updated_at")
+    cases = _for_the_field(found, MOST_CASES + 1)
+    return {
+        "as_of": timezone.now(),
+        "orders": orders,
+        "cases": cases[:MOST_CASES],
+        "truncated": len(cases) > MOST_CASES,
+    }
+
+
+def _for_the_field(events: QuerySet[Event], most: int) -> list[dict[str, Any]]:
+    found = events.select_related("event_class", "condition", "cell__community").defer(
+        "cell__boundary", "cell__community__boundary"
     )
-    return [case_for_the_field(event) for event in found]
+    return [case_for_the_field(event) for event in found[:most]]
 
 
 def case_for_the_field(event: Event) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from fieldops.lifecycle import has_words
 from fieldops.models import Channel
 from gridmap.coordinates import CoordinateSystem
 
@@ -41,7 +42,7 @@ class FiniteFloatField(serializers.FloatField):
 
 
 class TextField(serializers.CharField):
-    """Text that PostgreSQL can store: DRF refuses NUL, lone surrogates are refused here."""
+    """Text that PostgreSQL can store and people can read: DRF refuses NUL, the rest is refused here."""
 
     default_error_messages = {"surrogate": _("Contains characters that are not text.")}
 
@@ -52,6 +53,8 @@ class TextField(serializers.CharField):
             value.encode()
         except UnicodeEncodeError:
             self.fail("surrogate")
+        if value and not self.allow_blank and not has_words(value):
+            self.fail("blank")
         return value
 
 
@@ -329,6 +332,15 @@ class TicketOut(serializers.Serializer):
     expires_in = serializers.IntegerField()
 
 
+class SnapshotOut(serializers.Serializer):
+    """All that waits at a post, as of the letter `last_seq`."""
+
+    as_of = serializers.DateTimeField()
+    orders = OrderOut(many=True)
+    cases = FieldCaseOut(many=True)
+    truncated = serializers.BooleanField(help_text="There were more than 500 cases.")
+
+
 class LetterOut(serializers.Serializer):
     """One letter."""
 
@@ -342,7 +354,7 @@ class LetterOut(serializers.Serializer):
 
 
 class SyncOut(serializers.Serializer):
-    """The letters after a cursor; `reset` means: take GET /work as the truth and continue from `last_seq`."""
+    """The letters after a cursor; `reset` means: take the snapshot as the truth and continue from `last_seq`."""
 
     mailbox = serializers.IntegerField()
     epoch = serializers.UUIDField()
@@ -350,6 +362,7 @@ class SyncOut(serializers.Serializer):
     reset = serializers.BooleanField()
     letters = LetterOut(many=True)
     more = serializers.BooleanField()
+    snapshot = SnapshotOut(allow_null=True)
 
 
 class AckOut(serializers.Serializer):

@@ -5,10 +5,12 @@ from uuid import UUID
 
 from django.contrib.auth import authenticate
 from django.contrib.auth.signals import user_logged_in
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from knox.models import AuthToken
+from knox.settings import knox_settings
 from rest_framework import exceptions, status
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.parsers import MultiPartParser
@@ -76,9 +78,20 @@ class Login(APIView):
         user = authenticate(request, username=given["username"], password=given["password"])
         if not isinstance(user, User):
             raise exceptions.AuthenticationFailed(_("User name or password is wrong."), code="login_failed")
-        instance, token = AuthToken.objects.create(user)
+        instance, token = _new_token(user)
         user_logged_in.send(sender=User, request=request, user=user)
         return Response(s.LoginOut({"token": token, "expires_at": instance.expiry, "user": _me(user)}).data)
+
+
+@transaction.atomic
+def _new_token(user: User) -> tuple[AuthToken, str]:
+    """A token; the oldest beyond the limit go, so that a lost phone never bars the way to a new one."""
+    User.objects.select_for_update().get(pk=user.pk)
+    kept = AuthToken.objects.filter(user=user).order_by("-created")
+    surplus = kept[knox_settings.TOKEN_LIMIT_PER_USER - 1 :]
+    AuthToken.objects.filter(pk__in=[token.pk for token in surplus]).delete()
+    created: tuple[AuthToken, str] = AuthToken.objects.create(user)
+    return created
 
 
 class Logout(APIView):

@@ -178,7 +178,13 @@ class FieldSocket(Socket):
             epoch = found.epoch
             if found.reset:
                 await self.send_frame(
-                    {"type": "reset", "mailbox": box, "epoch": epoch, "seq": found.last_seq}
+                    {
+                        "type": "reset",
+                        "mailbox": box,
+                        "epoch": epoch,
+                        "seq": found.last_seq,
+                        "snapshot": found.snapshot,
+                    }
                 )
                 cursor = found.last_seq
             for letter in found.letters:

@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 from django.utils import timezone
 
 from fieldops.errors import NotPermitted
 from fieldops.models import Post
+from fieldops.queries import waiting_at
 
 from .models import Letter, Mailbox
 
@@ -30,7 +32,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Delivery:
-    """Letters after a place. `reset`: the place cannot be served, the reader starts over from `last_seq`.
+    """Letters after a place. `reset`: the place cannot be served, the reader starts over: see `start_over`.
 
     `holders` are the people who hold the post at the moment of reading.
     """
@@ -42,6 +44,7 @@ class Delivery:
     letters: list[dict[str, Any]]
     more: bool
     holders: frozenset[int]
+    snapshot: dict[str, Any] | None = None
 
 
 # One statement, so one snapshot: counters, letters and holders of every place fit together.
@@ -109,7 +112,7 @@ def _as_frame(
 
 
 def read_letters(mailbox_id: int, *, epoch: UUID | None, cursor: int) -> Delivery:
-    """The letters after the cursor, in order, at most a window of them; counter and letters of one snapshot.
+    """The letters after the cursor, in order, at most a window of them; after a reset none, but a snapshot.
 
     Raises Mailbox.DoesNotExist.
     """
@@ -119,7 +122,23 @@ def read_letters(mailbox_id: int, *, epoch: UUID | None, cursor: int) -> Deliver
         found = deliveries([place], sql.fetchall())
     if place not in found:
         raise Mailbox.DoesNotExist
-    return found[place]
+    return start_over(found[place]) if found[place].reset else found[place]
+
+
+def start_over(delivery: Delivery) -> Delivery:
+    """The same with a snapshot: what waits at the post when letter `last_seq` was the newest.
+
+    Number and snapshot are read in one REPEATABLE READ transaction, so a reader that takes the snapshot for the
+    truth and goes on from the number misses nothing.
+    """
+    with transaction.atomic():
+        with connection.cursor() as sql:
+            # Inside another transaction that one's snapshot rules.
+            if not connection.savepoint_ids:
+                sql.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        box = Mailbox.objects.select_related("post__unit").get(pk=delivery.mailbox)
+        snapshot = json.loads(json.dumps(waiting_at(box.post), cls=DjangoJSONEncoder))
+    return replace(delivery, epoch=box.epoch, last_seq=box.last_seq, reset=True, snapshot=snapshot)
 
 
 def open_mailboxes(posts: Iterable[Post]) -> list[Mailbox]:

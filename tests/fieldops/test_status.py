@@ -71,6 +71,8 @@ def test_a_step_that_turns_someone_away_says_why(step: Step) -> None:
         event = Event(status=status, version=1)
         with pytest.raises(ReasonMissing):
             take_step(event, step, actor=SYSTEM, at=timezone.now(), reason="  ")
+        with pytest.raises(ReasonMissing):
+            take_step(event, step, actor=SYSTEM, at=timezone.now(), reason="\u200b\u2060\u3164\u00a0\ufeff")
         assert event.version == 1
 
 

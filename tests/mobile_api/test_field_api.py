@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import uuid_utils.compat as uuid
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -99,6 +100,31 @@ def test_a_wrong_password_is_refused(grid_worker: User) -> None:
     wrong = {"username": grid_worker.username, "password": "wrong"}
     answer = Client().post("/api/v1/login", data=json.dumps(wrong), content_type="application/json")
     is_problem(answer, 401, "login_failed")
+
+
+def test_the_eleventh_log_in_forgets_the_oldest_token(grid_worker: User) -> None:
+    phones = []
+    for _ in range(11):
+        cache.clear()  # log-ins are slowed, too
+        phones.append(Phone(grid_worker))
+    is_problem(phones[0].get("me"), 401, "authentication_failed")
+    assert all(phone.get("me").status_code == 200 for phone in phones[1:])
+
+
+def test_the_token_of_someone_who_left_acknowledges_nothing(dispatched: Event) -> None:
+    handler = handler_of(dispatched)
+    device, box = Phone(handler), Mailbox.objects.get(post__holders=handler)
+    User.objects.filter(pk=handler.pk).update(is_active=False)
+    ack = {"mailbox": box.pk, "device": new_id(), "epoch": str(box.epoch), "seq": 1}
+    is_problem(device.post("ack", ack), 401, "authentication_failed")
+    assert Letter.objects.get(mailbox=box).received_at is None
+
+
+def test_words_that_cannot_be_seen_are_no_reason(dispatched: Event) -> None:
+    device, order = Phone(handler_of(dispatched)), dispatched.work_orders.get()
+    answer = device.post(f"work/{order.pk}/send-back", {"id": new_id(), "note": "\u200b\u200b"})
+    is_problem(answer, 400, "invalid")
+    assert answer.json()["errors"][0]["pointer"] == "#/note"
 
 
 def test_guessing_is_slowed(grid_worker: User) -> None:

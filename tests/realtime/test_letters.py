@@ -147,3 +147,23 @@ def test_pruning_drops_a_prefix_and_late_cursors_are_reset(box: Mailbox) -> None
         3,
         4,
     ]
+
+
+def test_a_reset_brings_all_that_waits_as_of_its_number(dispatched: Event, box: Mailbox) -> None:
+    handler = dispatched.work_orders.get().post
+    found = mail.read_letters(handler.pk, epoch=uuid.uuid4(), cursor=1)
+    assert found.reset and found.last_seq == 1
+    [order] = found.snapshot["orders"]
+    assert (order["event"]["id"], order["post"]) == (str(dispatched.pk), handler.pk)
+    desk_waits = mail.read_letters(box.pk, epoch=uuid.uuid4(), cursor=1).snapshot
+    assert (len(desk_waits["cases"]), desk_waits["orders"], desk_waits["truncated"]) == (4, [], False)
+    assert "reporter" not in str(desk_waits)
+
+
+def test_a_reporters_snapshot_holds_their_own_cases(file_report: File, resident: User) -> None:
+    event = file_report(resident).event
+    mail.open_mailboxes(resident.posts.all())
+    post = resident.posts.get()
+    found = mail.read_letters(post.pk, epoch=uuid.uuid4(), cursor=0)
+    assert [case["id"] for case in found.snapshot["cases"]] == [str(event.pk)]
+    assert mail.read_letters(post.pk, epoch=found.epoch, cursor=0).snapshot is None

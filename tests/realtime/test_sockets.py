@@ -263,3 +263,24 @@ def _people(served: Served) -> dict[int, str]:
         text=True,
     ).stdout
     return {post["id"]: person["username"] for person in json.loads(out) for post in person["posts"]}
+
+
+async def test_who_was_switched_off_acknowledges_nothing(served: Served) -> None:
+    async with phone(served, "dept_sanitation") as handler, field_socket(served, handler) as socket:
+        box = (await frame(socket, "hello"))["mailboxes"][0]
+        with psycopg.connect(**database("served"), autocommit=True) as sql:
+            switch = "UPDATE fieldops_user SET is_active = %s WHERE username = 'dept_sanitation'"
+            try:
+                sql.execute(switch, [False])
+                await send(socket, type="ack", mailbox=box["mailbox"], seq=box["last_seq"])
+                assert await close_code(socket) in (4401, 4403)
+            finally:
+                sql.execute(switch, [True])
+
+
+async def test_too_large_a_body_is_told_in_the_usual_shape(served: Served) -> None:
+    async with phone(served, "worker001") as worker:
+        files = {"file": ("photo.jpg", b"x" * 20_500_000, "image/jpeg")}
+        answer = await worker.http.post("/api/v1/photos", files=files)
+        assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
+        assert answer.json()["code"] == "too_large"
