@@ -81,6 +81,11 @@ class UnknownCoordinates(Unprocessable):
     title = _("The coordinate system is not known")
 
 
+class ImplausibleCoordinates(Unprocessable):
+    code = "implausible_position"
+    title = _("The position is no place where its coordinate system is used")
+
+
 class ReasonMissing(Unprocessable):
     code = "reason_missing"
     title = _("This step needs a reason")

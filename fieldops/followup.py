@@ -8,12 +8,10 @@ from uuid import UUID
 from django.contrib.gis.geos import Point
 from django.db import transaction
 
-from gridmap.coordinates import CoordinateSystem, to_wgs84
-
 from .clock import start_clock
-from .errors import UnknownCoordinates
 from .lifecycle import SYSTEM, Actor, Submission, lock_event, now, record, replayed, take_step
 from .models import Event, Transition, User, WorkOrder
+from .places import place_of
 from .rights import acting_post, events_visible_to
 from .status import Step
 
@@ -24,7 +22,7 @@ EARTH_RADIUS_METRES = 6_371_008.8  # mean radius, IUGG
 
 @dataclass(frozen=True)
 class Fix:
-    """Where a device says it is: degrees in the declared system, accuracy in metres."""
+    """Where a device says it is, in the declared system; accuracy in metres."""
 
     x: float
     y: float
@@ -91,12 +89,7 @@ def _finish(order: WorkOrder | None, at: Any) -> None:
 def _where(event: Event, fix: Fix | None) -> dict[str, Any]:
     if fix is None:
         return {"flags": ["no_position"]}
-    try:
-        system = CoordinateSystem(fix.system)
-    except ValueError:
-        raise UnknownCoordinates(system=fix.system) from None
-    lon, lat = to_wgs84(fix.x, fix.y, system)
-    away = metres_between(event.point, Point(float(lon), float(lat)))
+    away = metres_between(event.point, place_of(fix.x, fix.y, fix.system))
     facts = {
         "x": fix.x,
         "y": fix.y,

@@ -14,6 +14,7 @@ from django.core.validators import MinValueValidator
 from django.db.models import Func, Q
 from django.utils.translation import gettext_lazy as _
 
+from gridmap.coordinates import DECLARED_SYSTEM
 from gridmap.models import WGS84, Cell, Department, District, GridUnit
 
 from .status import PHASE, Role, Status, Step
@@ -412,6 +413,15 @@ class Report(models.Model):
         verbose_name = _("report")
         verbose_name_plural = _("reports")
         ordering = ["received_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(system__regex=DECLARED_SYSTEM), name="a_position_names_its_coordinate_system"
+            ),
+            models.CheckConstraint(
+                condition=Q(accuracy_m__isnull=True) | Q(accuracy_m__gte=0),
+                name="an_accuracy_is_not_negative",
+            ),
+        ]
 
     def __str__(self) -> str:
         return str(self.id)

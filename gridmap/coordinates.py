@@ -1,30 +1,36 @@
-"""Coordinate systems a position may be declared in, and their way to WGS-84.
+"""Coordinate systems a position may be declared in, and their way to WGS-84 and back.
 
 Chinese web maps shift what they show. GCJ-02 (Amap, Tencent, WeChat) is off by hundreds of metres from
 WGS-84, BD-09 (Baidu) adds a shift of its own. Neither is officially published; the formulas and constants
-here are the ones open projects agree on (`eviltransform`, `coordtransform`).
+here are the ones open projects agree on (`eviltransform`, `coordtransform`). Surveyed data comes in CGCS2000,
+in degrees or in metres of a Gauss-Krüger zone; the zones are EPSG's, computed by PROJ.
 
-Every function takes longitude and latitude in degrees, as numbers or as arrays of one shape, and returns
-the same shape. Outside China, as the shift model bounds it, positions pass unchanged.
+Every function takes x and y as numbers or as arrays of one shape, and returns the same shape. x is always the
+easting or longitude, y the northing or latitude, whatever order a system's own definition names its axes in.
+Outside China, as the shift model bounds it, GCJ-02 and BD-09 positions pass unchanged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+from pyproj import CRS, Transformer
 
 Array = npt.NDArray[np.float64]
-Degrees = float | Array
+Number = float | Array
 Conversion = Callable[[Array, Array], tuple[Array, Array]]
+Box = tuple[float, float, float, float]  # west, south, east, north; degrees
 
 # Krasovsky 1940, the ellipsoid the GCJ-02 formulas are written on: semi-major axis (m), eccentricity squared.
 KRASOVSKY_A = 6378245.0
 KRASOVSKY_EE = 0.00669342162296594323
-# The rectangle outside which GCJ-02 leaves positions alone: west, south, east, north.
-CHINA = (72.004, 0.8293, 137.8347, 55.8271)
+# The rectangle outside which GCJ-02 leaves positions alone.
+CHINA: Box = (72.004, 0.8293, 137.8347, 55.8271)
+WORLD: Box = (-180, -90, 180, 90)
 # BD-09: ripple frequency, ripple of radius and angle, offset of the origin.
 BAIDU_FREQUENCY = np.pi * 3000.0 / 180.0
 BAIDU_RADIUS, BAIDU_ANGLE = 0.00002, 0.000003
@@ -33,9 +39,19 @@ BAIDU_EAST, BAIDU_NORTH = 0.0065, 0.006
 # Each round shrinks the error at least a hundredfold; the first guess is off by less than 0.02 degree.
 INVERSE_ROUNDS = 6
 
+# EPSG's 64 Gauss-Krüger zones of CGCS2000: of 6 degrees with the zone's number before the easting (4491–4501)
+# and without (4502–4512), of 3 degrees with (4513–4533) and without (4534–4554). Qingshan: 4525 and 4546.
+CGCS2000_ZONES = range(4491, 4555)
+CGCS2000_DEGREES = 4490
+# Surveyors carry a zone somewhat past its edge rather than change it within one job; degrees.
+ZONE_OVERLAP = 0.5
+
 
 class CoordinateSystem(StrEnum):
-    """The systems a position may be declared in; the value is what is declared and stored."""
+    """The systems in degrees a position may be declared in; the value is what is declared and stored.
+
+    The projected ones are declared by their EPSG code: `EPSG:4546`. `EPSG:4326` and `EPSG:4490` are taken too.
+    """
 
     WGS84 = "WGS84"
     """EPSG:4326: phones, GNSS."""
@@ -47,6 +63,11 @@ class CoordinateSystem(StrEnum):
     """EPSG:4490, geographic: surveyed data."""
 
 
+# What a declaration can look like, for constraints on stored positions.
+DECLARED_SYSTEM = rf"^({'|'.join(CoordinateSystem)}|EPSG:\d{{4}})$"
+SAME_BY_CODE = {"EPSG:4326": CoordinateSystem.WGS84, "EPSG:4490": CoordinateSystem.CGCS2000}
+
+
 class UnknownCoordinateSystem(ValueError):
     """A position came without a coordinate system, or with one this project cannot convert."""
 
@@ -54,50 +75,164 @@ class UnknownCoordinateSystem(ValueError):
 
     def __init__(self, declared: object) -> None:
         self.declared = declared
-        super().__init__(f"coordinate system {declared!r} is not one of {', '.join(CoordinateSystem)}")
+        known = ", ".join(CoordinateSystem)
+        super().__init__(
+            f"coordinate system {declared!r} is not one of {known} or EPSG:{CGCS2000_ZONES[0]} to "
+            f"EPSG:{CGCS2000_ZONES[-1]}"
+        )
 
 
-def to_wgs84(x: Degrees, y: Degrees, system: str | None) -> tuple[Degrees, Degrees]:
-    """Convert longitude `x` and latitude `y` (degrees) of the declared `system` to WGS-84.
+class ImplausiblePosition(ValueError):
+    """A position is not where its declared system is used.
+
+    `reason` is `not_finite`, `axes_swapped` (it would be, the other way round) or `outside_area_of_use`;
+    `index` is the place of the first such position where several came, `area` the box it should lie in.
+    """
+
+    code = "implausible_position"
+
+    def __init__(self, reason: str, system: str, index: int, area: Box) -> None:
+        self.reason, self.system, self.index, self.area = reason, system, index, area
+        super().__init__(f"position {index}: {reason} of {system}, which is used in {area}")
+
+
+def to_wgs84(x: Number, y: Number, system: str | None) -> tuple[Number, Number]:
+    """Convert a position of the declared `system` (degrees, or metres where it is projected) to WGS-84 degrees.
 
     CGCS2000 is taken as WGS-84: its ellipsoid differs by a tenth of a millimetre, and its frame, ITRF97 held
     at epoch 2000.0, trails today's WGS-84 by the drift of the plate, about 3 cm a year — under a metre, well
     below a phone's accuracy (Yang Y., *Chinese Geodetic Coordinate System 2000*, Chin. Sci. Bull. 54, 2009).
 
-    Raises UnknownCoordinateSystem when `system` is missing or not a CoordinateSystem.
+    Raises UnknownCoordinateSystem when `system` is missing or not a known one, ImplausiblePosition when the
+    position is no place where that system is used.
     """
-    match system:
-        case CoordinateSystem.WGS84 | CoordinateSystem.CGCS2000:
-            return x, y
+    known = _known(system)
+    degrees = _to_degrees(x, y, known)
+    area = area_of_use(known)
+    if not np.all(_inside(*degrees, area)):
+        raise _implausible(x, y, known, area)
+    match known:
         case CoordinateSystem.GCJ02:
-            return gcj02_to_wgs84(x, y)
+            return gcj02_to_wgs84(*degrees)
         case CoordinateSystem.BD09:
-            return gcj02_to_wgs84(*bd09_to_gcj02(x, y))
+            return gcj02_to_wgs84(*bd09_to_gcj02(*degrees))
         case _:
-            raise UnknownCoordinateSystem(system)
+            return degrees
 
 
-def wgs84_to_gcj02(lon: Degrees, lat: Degrees) -> tuple[Degrees, Degrees]:
+def from_wgs84(lon: Number, lat: Number, system: str | None) -> tuple[Number, Number]:
+    """Convert WGS-84 degrees to the `system`: its degrees, or metres where it is projected.
+
+    Raises UnknownCoordinateSystem and ImplausiblePosition as `to_wgs84` does.
+    """
+    known = _known(system)
+    area = area_of_use(known)
+    if not np.all(_inside(lon, lat, area)):
+        raise _implausible(lon, lat, CoordinateSystem.WGS84, area, named=known)
+    match known:
+        case CoordinateSystem.GCJ02:
+            return wgs84_to_gcj02(lon, lat)
+        case CoordinateSystem.BD09:
+            return gcj02_to_bd09(*wgs84_to_gcj02(lon, lat))
+        case CoordinateSystem():
+            return lon, lat
+        case _:
+            east, north = _zone(known).transform(lon, lat)
+            return east, north
+
+
+@cache
+def area_of_use(system: str) -> Box:
+    """Where positions of the system are believed, degrees: China for CGCS2000, a zone of it for a projected one.
+
+    Raises UnknownCoordinateSystem.
+    """
+    known = _known(system)
+    if known in (CoordinateSystem.WGS84, CoordinateSystem.GCJ02, CoordinateSystem.BD09):
+        return WORLD
+    degrees = known == CoordinateSystem.CGCS2000
+    bounds = CRS.from_epsg(CGCS2000_DEGREES if degrees else int(known[5:])).area_of_use
+    assert bounds is not None  # noqa: S101 — every system of EPSG has one
+    wider = 0 if degrees else ZONE_OVERLAP
+    return bounds.west - wider, bounds.south - wider, bounds.east + wider, bounds.north + wider
+
+
+def is_projected(system: str) -> bool:
+    """Whether positions of the system are in metres. Raises UnknownCoordinateSystem."""
+    return not isinstance(_known(system), CoordinateSystem)
+
+
+def _known(system: str | None) -> str:
+    """The system, one in degrees as a CoordinateSystem."""
+    if system in SAME_BY_CODE:
+        return SAME_BY_CODE[system]
+    if system in _PROJECTED:
+        return str(system)
+    try:
+        return CoordinateSystem(system or "")
+    except ValueError:
+        raise UnknownCoordinateSystem(system) from None
+
+
+_PROJECTED = frozenset(f"EPSG:{code}" for code in CGCS2000_ZONES)
+
+
+@cache
+def _zone(system: str) -> Transformer:
+    return Transformer.from_crs(f"EPSG:{CGCS2000_DEGREES}", system, always_xy=True)
+
+
+def _to_degrees(x: Number, y: Number, known: str) -> tuple[Number, Number]:
+    if isinstance(known, CoordinateSystem):
+        return x, y
+    lon, lat = _zone(known).transform(x, y, direction="INVERSE")
+    return lon, lat
+
+
+def _inside(lon: Number, lat: Number, box: Box) -> npt.NDArray[np.bool_]:
+    """Not so of what is no number."""
+    west, south, east, north = box
+    x, y = np.asarray(lon, float), np.asarray(lat, float)
+    return (west <= x) & (x <= east) & (south <= y) & (y <= north)
+
+
+def _implausible(
+    x: Number, y: Number, known: str, area: Box, *, named: str | None = None
+) -> ImplausiblePosition:
+    """Say of the first position outside the area what is wrong with it."""
+    xs, ys = np.atleast_1d(np.asarray(x, float)).ravel(), np.atleast_1d(np.asarray(y, float)).ravel()
+    index = int(np.argmin(_inside(*_to_degrees(xs, ys, known), area)))
+    one, other = float(xs[index]), float(ys[index])
+    if not (np.isfinite(one) and np.isfinite(other)):
+        reason = "not_finite"
+    elif _inside(*_to_degrees(other, one, known), area):
+        reason = "axes_swapped"
+    else:
+        reason = "outside_area_of_use"
+    return ImplausiblePosition(reason, str(named or known), index, area)
+
+
+def wgs84_to_gcj02(lon: Number, lat: Number) -> tuple[Number, Number]:
     """Shift WGS-84 to GCJ-02, by the published model."""
     return _forward(_gcj02_shift, lon, lat)
 
 
-def gcj02_to_wgs84(lon: Degrees, lat: Degrees) -> tuple[Degrees, Degrees]:
+def gcj02_to_wgs84(lon: Number, lat: Number) -> tuple[Number, Number]:
     """Undo `wgs84_to_gcj02`, to far less than a centimetre of that model."""
     return _inverse(_gcj02_shift, lon, lat)
 
 
-def gcj02_to_bd09(lon: Degrees, lat: Degrees) -> tuple[Degrees, Degrees]:
+def gcj02_to_bd09(lon: Number, lat: Number) -> tuple[Number, Number]:
     """Shift GCJ-02 to BD-09, by the published model."""
     return _forward(_bd09_shift, lon, lat)
 
 
-def bd09_to_gcj02(lon: Degrees, lat: Degrees) -> tuple[Degrees, Degrees]:
+def bd09_to_gcj02(lon: Number, lat: Number) -> tuple[Number, Number]:
     """Undo `gcj02_to_bd09`, to far less than a centimetre of that model."""
     return _inverse(_bd09_shift, lon, lat)
 
 
-def _forward(shift: Conversion, lon: Degrees, lat: Degrees) -> tuple[Degrees, Degrees]:
+def _forward(shift: Conversion, lon: Number, lat: Number) -> tuple[Number, Number]:
     def move(x: Array, y: Array) -> tuple[Array, Array]:
         east, north = shift(x, y)
         return x + east, y + north
@@ -105,7 +240,7 @@ def _forward(shift: Conversion, lon: Degrees, lat: Degrees) -> tuple[Degrees, De
     return _inside_china(move, lon, lat)
 
 
-def _inverse(shift: Conversion, lon: Degrees, lat: Degrees) -> tuple[Degrees, Degrees]:
+def _inverse(shift: Conversion, lon: Number, lat: Number) -> tuple[Number, Number]:
     def undo(shifted_x: Array, shifted_y: Array) -> tuple[Array, Array]:
         x, y = shifted_x, shifted_y
         for _ in range(INVERSE_ROUNDS):
@@ -116,10 +251,10 @@ def _inverse(shift: Conversion, lon: Degrees, lat: Degrees) -> tuple[Degrees, De
     return _inside_china(undo, lon, lat)
 
 
-def _inside_china(convert: Conversion, lon: Degrees, lat: Degrees) -> tuple[Degrees, Degrees]:
-    west, south, east, north = CHINA
+def _inside_china(convert: Conversion, lon: Number, lat: Number) -> tuple[Number, Number]:
+    west, south, _east, _north = CHINA
     x, y = np.asarray(lon, float), np.asarray(lat, float)
-    inside = (west <= x) & (x <= east) & (south <= y) & (y <= north)
+    inside = _inside(x, y, CHINA)
     # The formulas overflow far away, so points outside are computed somewhere harmless and then left alone.
     moved_x, moved_y = convert(np.where(inside, x, west), np.where(inside, y, south))
     return np.where(inside, moved_x, x)[()], np.where(inside, moved_y, y)[()]

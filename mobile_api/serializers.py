@@ -67,12 +67,17 @@ class NamedChoiceField(serializers.ChoiceField):
 
 
 class PositionMixin(serializers.Serializer):
-    """A position: degrees in a declared system, accuracy in metres."""
+    """A position in a declared system, accuracy in metres. Which numbers are plausible is the system's business."""
 
-    x = FiniteFloatField(help_text="Longitude, degrees.", min_value=-180, max_value=180)
-    y = FiniteFloatField(help_text="Latitude, degrees.", min_value=-90, max_value=90)
+    x = FiniteFloatField(
+        help_text="Longitude in degrees, or easting in metres where the system is projected."
+    )
+    y = FiniteFloatField(help_text="Latitude in degrees, or northing in metres.")
     system = serializers.CharField(
-        max_length=20, help_text="One of " + ", ".join(CoordinateSystem) + "; there is no default."
+        max_length=20,
+        help_text="One of "
+        + ", ".join(CoordinateSystem)
+        + ", or a projected CGCS2000 zone such as EPSG:4546; there is no default.",
     )
     accuracy_m = FiniteFloatField(required=False, allow_null=True, min_value=0, max_value=100_000)
 
@@ -127,8 +132,8 @@ class ConfirmIn(StepIn):
     """The street chief's word from the spot."""
 
     resolved = serializers.BooleanField()
-    x = FiniteFloatField(required=False, min_value=-180, max_value=180)
-    y = FiniteFloatField(required=False, min_value=-90, max_value=90)
+    x = FiniteFloatField(required=False)
+    y = FiniteFloatField(required=False)
     system = serializers.CharField(max_length=20, required=False)
     accuracy_m = FiniteFloatField(required=False, allow_null=True, min_value=0, max_value=100_000)
 

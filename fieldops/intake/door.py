@@ -17,7 +17,6 @@ from fieldops.errors import (
     SubmissionConflict,
     UnknownClass,
     UnknownCondition,
-    UnknownCoordinates,
 )
 from fieldops.lifecycle import SYSTEM, Actor, now, record, take_step
 from fieldops.models import (
@@ -29,10 +28,10 @@ from fieldops.models import (
     Transition,
     WorkOrder,
 )
+from fieldops.places import place_of
 from fieldops.status import Step
-from gridmap.coordinates import CoordinateSystem, to_wgs84
 from gridmap.locate import cells_at
-from gridmap.models import WGS84, CalendarDay, Cell
+from gridmap.models import CalendarDay, Cell
 
 from .draft import Draft
 
@@ -49,8 +48,8 @@ class Receipt:
 def receive(draft: Draft) -> Receipt:
     """Take a report in, once: located, and dispatched at once where its channel goes straight through.
 
-    Raises PointOutsideDistrict, UnknownClass, UnknownCondition, UnknownCoordinates, and SubmissionConflict
-    when the draft's id was used with another content. Nothing is written then.
+    Raises UnknownCoordinates, ImplausibleCoordinates, PointOutsideDistrict, UnknownClass, UnknownCondition, and
+    SubmissionConflict when the draft's id was used with another content. Nothing is written then.
     """
     try:
         with transaction.atomic():
@@ -68,7 +67,7 @@ def receive(draft: Draft) -> Receipt:
 
 def _take_in(draft: Draft) -> Receipt:
     at = now()
-    point = _place(draft)
+    point = place_of(draft.x, draft.y, draft.system)
     cell = cells_at(point).filter(district=draft.post.district_id).first()
     if cell is None:
         raise PointOutsideDistrict(x=draft.x, y=draft.y, system=draft.system)
@@ -128,15 +127,6 @@ def _take_in(draft: Draft) -> Receipt:
         order.save(force_insert=True)
     record(event, steps)
     return Receipt(event=event, report=report)
-
-
-def _place(draft: Draft) -> Point:
-    try:
-        system = CoordinateSystem(draft.system)
-    except ValueError:
-        raise UnknownCoordinates(system=draft.system) from None
-    lon, lat = to_wgs84(draft.x, draft.y, system)
-    return Point(float(lon), float(lat), srid=WGS84)
 
 
 def _look_up(draft: Draft, cell: Cell, point: Point) -> tuple[EventClass, dict[str, Any]]:

@@ -36,7 +36,7 @@ def channel_for(posts: list[Post], named: str = "") -> tuple[Post, Channel]:
 class Draft:
     """A report as it came in; nothing in it is trusted yet.
 
-    `x`, `y` are in the declared coordinate `system`, degrees; `accuracy_m` is in metres.
+    `x`, `y` are in the declared coordinate `system`; `accuracy_m` is in metres.
     """
 
     id: UUID

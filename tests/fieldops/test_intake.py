@@ -3,10 +3,12 @@
 from collections.abc import Callable
 
 import pytest
+from django.contrib.gis.geos import Point
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from fieldops.errors import (
+    ImplausibleCoordinates,
     NotPermitted,
     PointOutsideDistrict,
     SubmissionConflict,
@@ -25,7 +27,7 @@ from fieldops.models import (
     User,
 )
 from fieldops.rights import current_posts
-from gridmap.coordinates import wgs84_to_gcj02
+from gridmap.coordinates import from_wgs84, wgs84_to_gcj02
 from gridmap.models import Cell
 from realtime.models import Letter
 from tests.conftest import draft_of, inside
@@ -144,6 +146,9 @@ def test_a_used_id_of_someone_else_tells_nothing(
         ({"condition_id": 2_000_000_000}, UnknownCondition),
         ({"system": "EPSG:9999"}, UnknownCoordinates),
         ({"system": ""}, UnknownCoordinates),
+        ({"system": None}, UnknownCoordinates),
+        ({"x": float("nan")}, ImplausibleCoordinates),
+        ({"x": 109.9, "y": 40.65, "system": "EPSG:4546"}, ImplausibleCoordinates),
     ],
 )
 def test_bad_input_is_refused_and_nothing_is_written(
@@ -169,6 +174,33 @@ def test_a_wechat_position_is_converted_before_it_is_placed(
     report = receipt.report
     assert (report.x, report.y, report.system) == (float(x), float(y), "GCJ02")
     assert abs(receipt.event.point.x - inside(cell)[0]) < 1e-7
+
+
+@pytest.mark.parametrize("system", ["EPSG:4546", "EPSG:4525", "EPSG:4508", "EPSG:4490", "BD09"])
+def test_a_surveyed_position_reaches_its_cell_and_is_kept_as_it_was_sent(
+    file_report: File, resident: User, cell: Cell, system: str
+) -> None:
+    x, y = from_wgs84(*inside(cell), system)
+    receipt = file_report(resident, x=x, y=y, system=system, accuracy_m=0.05)
+    assert receipt.event.cell == cell
+    report = Report.objects.get(pk=receipt.report.pk)
+    assert (report.x, report.y, report.system, report.accuracy_m) == (x, y, system, 0.05)
+    assert receipt.event.point.distance(Point(*inside(cell), srid=4326)) < 1e-8
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        ({"system": ""}, "a_position_names_its_coordinate_system"),
+        ({"system": "Mars"}, "a_position_names_its_coordinate_system"),
+        ({"accuracy_m": -1}, "an_accuracy_is_not_negative"),
+    ],
+)
+def test_the_database_keeps_no_position_without_its_system(
+    located: Event, change: dict, constraint: str
+) -> None:
+    with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
+        located.reports.update(**change)
 
 
 def test_a_second_report_nearby_is_left_to_the_desk(
