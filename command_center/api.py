@@ -23,7 +23,6 @@ from fieldops.rights import current_posts, events_visible_to, may
 from fieldops.status import PHASE, TABLE, Role, Status, Step
 from gridmap.geojson import grid_geojson
 from gridmap.models import Cell, Department, GridUnit, Level
-from realtime.models import Letter, LetterKind
 
 MOST_EVENTS = 2000
 
@@ -152,14 +151,8 @@ class EventDetail(CommandView):
 
 def _detail(event: Event, posts: list[Post]) -> dict[str, Any]:
     whole = queries.whole_case(event)
-    delivered = {
-        letter.payload.get("order"): letter
-        for letter in Letter.objects.filter(event=event, kind__in=[LetterKind.DISPATCH, LetterKind.REWORK])
-    }
     for order in whole["work_orders"]:
-        letter = delivered.get(order["id"])
-        order["sent_at"] = letter.created_at.isoformat() if letter else None
-        order["received_at"] = letter.received_at.isoformat() if letter and letter.received_at else None
+        order["sent_at"] = order["dispatched_at"]  # the letter is written with the order
     return {**whole, "actions": _actions(event, posts)}
 
 
@@ -184,6 +177,7 @@ _DO: dict[str, Callable[[UUID, User, dict[str, Any]], Event]] = {
         pk, by=by, department_id=a.get("department"), reason=a["reason"], version=a.get("version")
     ),
     "dispatch": lambda pk, by, a: desk.dispatch(pk, by=by, post_id=a.get("post"), version=a.get("version")),
+    "recall": lambda pk, by, a: desk.recall(pk, by=by, reason=a["reason"], version=a.get("version")),
     "close": lambda pk, by, a: desk.close(pk, by=by, note=a["reason"], version=a.get("version")),
 }
 

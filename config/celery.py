@@ -16,5 +16,10 @@ app.conf.beat_schedule = {
         "schedule": crontab(hour="3", minute="10"),
     },
     "prune-letters": {"task": "realtime.tasks.prune_letters", "schedule": crontab(hour="3", minute="20")},
+    "expire-dispatches": {
+        "task": "fieldops.tasks.expire_dispatches",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
     "make-missing-thumbnails": {"task": "fieldops.tasks.make_missing_thumbnails", "schedule": 30.0},
 }

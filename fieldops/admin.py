@@ -10,6 +10,7 @@ from .models import (
     IntakePolicy,
     Post,
     ResponsibilityRule,
+    TakeOnLimit,
     User,
 )
 
@@ -75,3 +76,10 @@ class IntakePolicyAdmin(admin.ModelAdmin):
     """Which channels go straight through."""
 
     list_display = ["channel", "straight_through"]
+
+
+@admin.register(TakeOnLimit)
+class TakeOnLimitAdmin(admin.ModelAdmin):
+    """How long a dispatch may wait to be taken on."""
+
+    list_display = ["district", "urgent", "minutes"]

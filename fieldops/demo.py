@@ -27,6 +27,7 @@ from .models import (
     Kind,
     Post,
     ResponsibilityRule,
+    TakeOnLimit,
     User,
 )
 from .standard import import_standard
@@ -72,6 +73,10 @@ def load_demo(*, password: str = PASSWORD, allow: bool | None = None) -> bool:
     IntakePolicy.objects.bulk_create(
         IntakePolicy(district=district, channel=channel, straight_through=channel == Channel.FIELD_APP)
         for channel in Channel
+    )
+    TakeOnLimit.objects.bulk_create(
+        TakeOnLimit(district=district, urgent=urgent, minutes=minutes)
+        for urgent, minutes in ((True, 10), (False, 60))
     )
     units = {unit.code: unit for unit in district.units.defer("boundary")}
     departments = Department.objects.bulk_create(

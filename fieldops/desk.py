@@ -7,7 +7,7 @@ from django.db import transaction
 from gridmap.models import Department
 
 from .assignment import find_responsible, handlers
-from .clock import resume_clock
+from .clock import resume_clock, stop_clock
 from .errors import NoHandler, NoResponsibleDepartment, ReasonMissing, UnknownCondition, Unprocessable
 from .lifecycle import SYSTEM, Actor, check_follows, has_words, lock_event, now, record, take_step
 from .models import Event, Post, User, WorkOrder
@@ -103,6 +103,23 @@ def dispatch(event_id: UUID, *, by: User, post_id: int | None = None, version: i
     order = WorkOrder(event=event, department=event.department, post=post, dispatched_at=at, due_at=due)
     step = take_step(event, Step.DISPATCH, actor=actor, at=at, work_order=order, data={"post": post.pk})
     order.save(force_insert=True)
+    record(event, [step], changed=["due_at", "warn_at", "due_provisional"])
+    return event
+
+
+@transaction.atomic
+def recall(event_id: UUID, *, by: User, reason: str, version: int | None = None) -> Event:
+    """撤回: the dispatcher withdraws the open work order; the case waits to be dispatched anew.
+
+    The post's devices are told by letter; what is done with the order from now on is refused there.
+    """
+    event, actor = _begin(Step.RECALL, event_id, by=by, version=version)
+    at = now()
+    order = event.work_orders.select_for_update().get(finished_at__isnull=True)
+    step = take_step(event, Step.RECALL, actor=actor, at=at, reason=reason, work_order=order)
+    order.recalled_at = order.finished_at = at
+    order.save(update_fields=["recalled_at", "finished_at"])
+    stop_clock(event)
     record(event, [step], changed=["due_at", "warn_at", "due_provisional"])
     return event
 

@@ -1,5 +1,7 @@
 """What a department's handler does with a work order: see it, take it on, handle it, or send it back."""
 
+from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
@@ -20,6 +22,11 @@ def note_seen(order_id: UUID, *, by: User) -> WorkOrder:
     if WorkOrder.objects.filter(pk=order_id, seen_at__isnull=True).update(seen_at=now()):
         order.refresh_from_db()
     return order
+
+
+def note_received(orders: Iterable[UUID], *, at: datetime) -> None:
+    """A device of the post stored these dispatches durably; only the first time counts."""
+    WorkOrder.objects.filter(pk__in=orders, received_at__isnull=True).update(received_at=at)
 
 
 @transaction.atomic

@@ -278,6 +278,32 @@ class IntakePolicy(models.Model):
         return f"{self.get_channel_display()}: {self.straight_through}"
 
 
+class TakeOnLimit(models.Model):
+    """How long a dispatch may wait to be taken on before the dispatcher is told. Without a row: for ever.
+
+    The minutes of an urgent case run without a break, those of any other in the district's working time.
+    """
+
+    district = models.ForeignKey(
+        District, models.CASCADE, verbose_name=_("district"), related_name="take_on_limits"
+    )
+    urgent = models.BooleanField(_("urgent"))
+    minutes = models.PositiveIntegerField(_("minutes"), validators=[MinValueValidator(1)])
+
+    class Meta:
+        verbose_name = _("limit for taking on")
+        verbose_name_plural = _("limits for taking on")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["district", "urgent"], name="a_district_has_one_take_on_limit_of_each_kind"
+            ),
+            models.CheckConstraint(condition=Q(minutes__gt=0), name="a_take_on_limit_is_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.minutes} min"
+
+
 # --- cases ------------------------------------------------------------------------------------------
 
 
@@ -446,9 +472,12 @@ class WorkOrder(models.Model):
     post = models.ForeignKey(Post, models.PROTECT, verbose_name=_("post"), related_name="work_orders")
     dispatched_at = models.DateTimeField(_("dispatched"))
     due_at = models.DateTimeField(_("due"))
+    received_at = models.DateTimeField(_("stored on a device"), null=True, blank=True)
     seen_at = models.DateTimeField(_("seen"), null=True, blank=True)
     taken_on_at = models.DateTimeField(_("taken on"), null=True, blank=True)
     handled_at = models.DateTimeField(_("handled"), null=True, blank=True)
+    expired_at = models.DateTimeField(_("not taken on in time"), null=True, blank=True)
+    recalled_at = models.DateTimeField(_("recalled"), null=True, blank=True)
     sent_back_at = models.DateTimeField(_("sent back"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
 
@@ -458,6 +487,11 @@ class WorkOrder(models.Model):
         ordering = ["dispatched_at"]
         indexes = [
             models.Index(fields=["post"], condition=Q(finished_at__isnull=True), name="open_work_of_a_post"),
+            models.Index(
+                fields=["dispatched_at"],
+                condition=Q(taken_on_at__isnull=True, finished_at__isnull=True, expired_at__isnull=True),
+                name="work_waiting_to_be_taken_on",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(

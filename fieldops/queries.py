@@ -113,9 +113,12 @@ def whole_case(event: Event) -> dict[str, Any]:
                 "department": order.department.name,
                 "post": order.post.name,
                 "dispatched_at": order.dispatched_at.isoformat(),
+                "received_at": _iso(order.received_at),
                 "seen_at": _iso(order.seen_at),
                 "taken_on_at": _iso(order.taken_on_at),
                 "handled_at": _iso(order.handled_at),
+                "expired_at": _iso(order.expired_at),
+                "recalled_at": _iso(order.recalled_at),
                 "sent_back_at": _iso(order.sent_back_at),
                 "due_at": order.due_at.isoformat(),
             }

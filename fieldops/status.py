@@ -84,6 +84,8 @@ class Step(models.TextChoices):
     CONFIRM = "confirm", _("Confirm on site")
     CLOSE = "close", _("Close")
     MOVE_CELL = "move_cell", _("Move to another cell")
+    RECALL = "recall", _("Recall the dispatch")
+    EXPIRE = "expire", _("Not taken on in time")
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,10 @@ TABLE: dict[Step, Rule] = {
     Step.ASSIGN: _row((S.FILED, S.ASSIGNED), S.ASSIGNED, R.DISPATCHER, R.SHIFT_LEADER),
     Step.DISPATCH: _row(S.ASSIGNED, S.DISPATCHED, R.DISPATCHER, R.SHIFT_LEADER),
     Step.TAKE_ON: _row(S.DISPATCHED, S.TAKEN_ON, R.DEPARTMENT_HANDLER),
+    Step.EXPIRE: _row(S.DISPATCHED, None),
+    Step.RECALL: _row(
+        (S.DISPATCHED, S.TAKEN_ON), S.ASSIGNED, R.DISPATCHER, R.SHIFT_LEADER, needs_reason=True
+    ),
     Step.SEND_BACK: _row((S.DISPATCHED, S.TAKEN_ON), S.FILED, R.DEPARTMENT_HANDLER, needs_reason=True),
     Step.HANDLE: _row(S.TAKEN_ON, S.HANDLED, R.DEPARTMENT_HANDLER),
     Step.REWORK: _row(S.HANDLED, S.DISPATCHED, R.STREET_CHIEF, needs_reason=True),

@@ -1,9 +1,11 @@
-"""What of the cases is slow: done by Celery, found by a scan, so that a lost message costs only time."""
+"""What of the cases is slow or timed: done by Celery, found by a scan, so that a lost message costs only time."""
 
 import logging
 
 from celery import shared_task
 
+from .expiry import expire, not_taken_on
+from .lifecycle import now
 from .models import Photo
 from .photos import make_thumbnail
 
@@ -22,3 +24,15 @@ def make_missing_thumbnails() -> int:
         except Exception:
             log.exception("no thumbnail for photo %s", photo.pk)
     return made
+
+
+@shared_task
+def expire_dispatches() -> int:
+    """Tell the dispatchers of work orders that nobody takes on; returns of how many."""
+    told = 0
+    for order_id in not_taken_on(at=now()):
+        try:
+            told += expire(order_id)
+        except Exception:
+            log.exception("work order %s did not expire; the next run meets it again", order_id)
+    return told

@@ -24,6 +24,8 @@ _POLICY: dict[Step, tuple[LetterKind, Role | None]] = {
     Step.ASSIGN: (LetterKind.ASSIGNMENT, Role.DISPATCHER),
     Step.DISPATCH: (LetterKind.DISPATCH, None),
     Step.REWORK: (LetterKind.REWORK, None),
+    Step.RECALL: (LetterKind.RECALL, None),
+    Step.EXPIRE: (LetterKind.EXPIRED, Role.DISPATCHER),
     Step.SEND_BACK: (LetterKind.SENT_BACK, Role.DISPATCHER),
     Step.HANDLE: (LetterKind.CONFIRM, Role.STREET_CHIEF),
 }

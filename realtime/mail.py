@@ -12,13 +12,15 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 from django.utils import timezone
 
+from fieldops import fieldwork
 from fieldops.errors import NotPermitted
 from fieldops.models import Post
 from fieldops.queries import waiting_at
 
-from .models import Letter, Mailbox
+from .models import LetterKind, Mailbox
 
 WINDOW = 100  # letters a read
+DISPATCHES = frozenset({LetterKind.DISPATCH, LetterKind.REWORK})  # that put an open work order into a hand
 
 
 @dataclass(frozen=True)
@@ -173,5 +175,15 @@ def acknowledge(mailbox_id: int, *, device: UUID, epoch: UUID, seq: int) -> int:
             {"box": mailbox_id, "device": device, "epoch": epoch, "seq": seq, "now": now},
         )
         [[acked]] = sql.fetchall()
-    Letter.objects.filter(mailbox=box, seq__lte=acked, received_at__isnull=True).update(received_at=now)
+        sql.execute(
+            """
+            UPDATE realtime_letter SET received_at = %(now)s
+            WHERE mailbox_id = %(box)s AND seq <= %(seq)s AND received_at IS NULL
+            RETURNING kind, payload->>'order'
+            """,
+            {"box": mailbox_id, "seq": acked, "now": now},
+        )
+        received = [UUID(order) for kind, order in sql.fetchall() if kind in DISPATCHES and order]
+    if received:
+        fieldwork.note_received(received, at=now)
     return acked

@@ -59,6 +59,8 @@ class LetterKind(models.TextChoices):
     ASSIGNMENT = "assignment", _("A case waits for dispatch")
     DISPATCH = "dispatch", _("You are dispatched")
     REWORK = "rework", _("The case came back for rework")
+    RECALL = "recall", _("Your dispatch is recalled")
+    EXPIRED = "expired", _("A dispatch was not taken on in time")
     CONFIRM = "confirm", _("Confirm on site")
     SENT_BACK = "sent_back", _("A department sent the case back")
     ANSWER = "answer", _("Your report has an answer")

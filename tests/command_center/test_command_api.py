@@ -128,7 +128,16 @@ def test_a_case_in_full(dispatched: Event, dispatcher: User) -> None:
     assert case["responsibility"]["why"].startswith("rule ")
     assert case["work_orders"][0]["sent_at"]
     assert case["work_orders"][0]["received_at"] is None
-    assert case["actions"] == []
+    [recall] = case["actions"]
+    assert (recall["name"], [field["name"] for field in recall["fields"]]) == ("recall", ["reason"])
+
+
+def test_a_dispatcher_recalls_a_dispatch(dispatched: Event, dispatcher: User) -> None:
+    assert act(dispatcher, dispatched, "recall").json()["code"] == "reason_missing"
+    case = act(dispatcher, dispatched, "recall", reason="派错片区").json()
+    assert (case["status"], case["timeline"][-1]["kind"]) == ("assigned", "recall")
+    assert case["work_orders"][0]["recalled_at"]
+    assert {action["name"] for action in case["actions"]} == {"assign", "dispatch"}
 
 
 def test_reporters_are_masked(

@@ -11,6 +11,7 @@ from django.db import connections, transaction
 
 from fieldops import desk, fieldwork
 from fieldops.errors import Conflict
+from fieldops.expiry import expire
 from fieldops.intake import receive
 from fieldops.lifecycle import Submission
 from fieldops.models import Event, EventClass, FilingCondition, Report, Transition, User
@@ -121,6 +122,35 @@ def test_two_dispatchers_make_one_work_order(people: dict[str, User], kind: Even
     )
     assert sum(isinstance(result, Event) for result in results) == 1
     assert event.work_orders.count() == 1
+
+
+def test_recalling_and_taking_on_at_once_leaves_one_story(people: dict[str, User], kind: EventClass) -> None:
+    condition = FilingCondition.objects.filter(event_class=kind).first()
+    event = receive(
+        draft_of(people["worker001"], Cell.objects.order_by("code")[5], kind, condition_id=condition.pk)
+    ).event
+    order, handler = event.work_orders.get(), handler_of(event)
+    recalled, taken = at_once(
+        lambda: desk.recall(event.pk, by=people["dispatch1"], reason="改派"),
+        lambda: fieldwork.take_on(order.pk, by=handler, submission=Submission(id=uuid.uuid7())),
+    )
+    assert isinstance(recalled, Event)  # possible before and after taking on
+    event.refresh_from_db()
+    order.refresh_from_db()
+    assert (event.status, order.finished_at is not None) == ("assigned", True)
+    assert (order.taken_on_at is not None) == isinstance(taken, Transition)
+    kinds = list(Letter.objects.filter(mailbox=order.post_id).order_by("seq").values_list("kind", flat=True))
+    assert kinds == ["dispatch", "recall"]
+
+
+def test_two_schedulers_tell_of_an_expired_dispatch_once(people: dict[str, User], kind: EventClass) -> None:
+    condition = FilingCondition.objects.filter(event_class=kind).first()
+    event = receive(
+        draft_of(people["worker001"], Cell.objects.order_by("code")[5], kind, condition_id=condition.pk)
+    ).event
+    order = event.work_orders.get()
+    assert sorted(at_once(*[lambda: expire(order.pk)] * 6)) == [False] * 5 + [True]
+    assert Letter.objects.filter(kind="expired").count() == 1
 
 
 def test_one_step_key_on_two_cases_at_once_is_a_conflict(people: dict[str, User], kind: EventClass) -> None:

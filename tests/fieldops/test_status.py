@@ -17,8 +17,14 @@ FOLLOWS = {
     "accepted": {"file": "filed", "do_not_file": "not_filed", "move_cell": "accepted"},
     "filed": {"assign": "assigned", "move_cell": "filed"},
     "assigned": {"assign": "assigned", "dispatch": "dispatched", "move_cell": "assigned"},
-    "dispatched": {"take_on": "taken_on", "send_back": "filed", "move_cell": "dispatched"},
-    "taken_on": {"handle": "handled", "send_back": "filed", "move_cell": "taken_on"},
+    "dispatched": {
+        "take_on": "taken_on",
+        "send_back": "filed",
+        "recall": "assigned",
+        "expire": "dispatched",
+        "move_cell": "dispatched",
+    },
+    "taken_on": {"handle": "handled", "send_back": "filed", "recall": "assigned", "move_cell": "taken_on"},
     "handled": {"confirm": "confirmed", "rework": "dispatched", "move_cell": "handled"},
     "confirmed": {"close": "closed", "move_cell": "confirmed"},
     "closed": {},
@@ -39,6 +45,8 @@ WHO = {
     "confirm": {"street_chief"},
     "rework": {"street_chief"},
     "move_cell": {"dispatcher", "shift_leader"},
+    "recall": {"dispatcher", "shift_leader"},
+    "expire": set(),
     "report": set(),
     "locate": set(),
 }
@@ -82,6 +90,7 @@ def test_turning_away_always_needs_a_reason() -> None:
         "do_not_file",
         "send_back",
         "rework",
+        "recall",
         "move_cell",
     }
 

@@ -1,0 +1,61 @@
+"""Dispatches that nobody takes on: after the district's limit the dispatcher is told, once."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+
+from gridmap.models import CalendarDay
+
+from .deadlines import Clock, Limit, calendar_of
+from .lifecycle import SYSTEM, lock_event, now, record, take_step
+from .models import Event, LimitUnit, TakeOnLimit, WorkOrder
+from .status import Status, Step
+
+
+def not_taken_on(*, at: datetime) -> Iterator[UUID]:
+    """The open work orders whose limit for taking on has passed, and of which nobody has been told.
+
+    An urgent case's limit runs without a break, any other in the district's working time.
+    """
+    for limit in TakeOnLimit.objects.select_related("district"):
+        waiting = WorkOrder.objects.filter(
+            event__district=limit.district,
+            event__condition__urgent=limit.urgent,
+            event__status=Status.DISPATCHED,
+            taken_on_at__isnull=True,
+            finished_at__isnull=True,
+            expired_at__isnull=True,
+            # Working time never passes faster than natural time.
+            dispatched_at__lte=at - timedelta(minutes=limit.minutes),
+        )
+        orders = list(waiting.order_by("dispatched_at").values_list("pk", "dispatched_at"))
+        if not orders:
+            continue
+        days = CalendarDay.objects.filter(district=limit.district).values_list("day", "working")
+        runs_for = Limit(limit.minutes, LimitUnit.MINUTE, limit.urgent)
+        clock = Clock(runs_for, calendar_of(limit.district, days))
+        for order_id, dispatched_at in orders:
+            due = clock.start(dispatched_at).due()
+            if due is not None and due.at <= at:
+                yield order_id
+
+
+@transaction.atomic
+def expire(order_id: UUID) -> bool:
+    """Record that the work order was not taken on in time; the dispatch stands, the dispatcher decides.
+
+    False when somebody was faster: it is taken on, ended, or was told of before.
+    """
+    event_id = WorkOrder.objects.filter(pk=order_id).values_list("event_id", flat=True).get()
+    event = lock_event(Event.objects.all(), event_id)
+    at = now()
+    still_waiting = WorkOrder.objects.filter(
+        pk=order_id, taken_on_at__isnull=True, finished_at__isnull=True, expired_at__isnull=True
+    )
+    if not still_waiting.update(expired_at=at):
+        return False
+    order = WorkOrder.objects.get(pk=order_id)
+    record(event, [take_step(event, Step.EXPIRE, actor=SYSTEM, at=at, work_order=order)])
+    return True
