@@ -51,6 +51,8 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "knox",
     "channels",
+    "pgtrigger",
+    "pghistory",
     "gridmap",
     "fieldops",
     "realtime",

@@ -126,7 +126,7 @@ class EventClass(models.Model):
     kind = models.CharField(_("kind"), max_length=10, choices=Kind)
     major = models.CharField(_("major class"), max_length=2)
     major_name = models.CharField(_("name of the major class"), max_length=60)
-    minor = models.CharField(_("minor class"), max_length=2)
+    minor = models.CharField(_("minor class"), max_length=3)
     name = models.CharField(_("name"), max_length=100)
 
     class Meta:
@@ -138,9 +138,12 @@ class EventClass(models.Model):
                 fields=["edition", "kind", "major", "minor"], name="a_class_code_is_unique_in_its_edition"
             ),
             models.CheckConstraint(
-                condition=Q(major__regex=r"^\d{2}$", minor__regex=r"^\d{2}$"),
-                name="class_codes_have_two_digits",
+                condition=Q(major__regex=r"^\d{2}$")
+                & (Q(minor__regex=r"^\d{2}$") | Q(kind=Kind.COMPONENT, minor__regex=r"^\d{3}$")),
+                name="class_codes_have_two_digits_or_a_components_minor_three",
             ),
+            # Target of the composite foreign key that ties a component's code to its class.
+            models.UniqueConstraint(fields=["id", "kind", "major", "minor"], name="class_and_its_code"),
         ]
 
     def __str__(self) -> str:
@@ -148,7 +151,7 @@ class EventClass(models.Model):
 
     @property
     def code(self) -> str:
-        """Major and minor, four digits (the district's six stand before them outside this system)."""
+        """Major and minor: four digits, or five (the district's six stand before them outside this system)."""
         return f"{self.major}{self.minor}"
 
     @property
@@ -213,7 +216,7 @@ class ResponsibilityRule(models.Model):
     number = models.PositiveIntegerField(_("number"))
     kind = models.CharField(_("kind"), max_length=10, choices=Kind, blank=True)
     major = models.CharField(_("major class"), max_length=2, blank=True)
-    minor = models.CharField(_("minor class"), max_length=2, blank=True)
+    minor = models.CharField(_("minor class"), max_length=3, blank=True)
     unit = models.ForeignKey(
         GridUnit, models.CASCADE, verbose_name=_("area"), null=True, blank=True, related_name="rules"
     )

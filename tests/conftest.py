@@ -120,6 +120,11 @@ def leader(db: None) -> User:
 
 
 @pytest.fixture
+def supervisor(db: None) -> User:
+    return _person("supervisor")
+
+
+@pytest.fixture
 def grid_worker(db: None) -> User:
     return _person("worker001")
 

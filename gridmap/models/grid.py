@@ -40,6 +40,13 @@ class Level(models.IntegerChoices):
 VALIDITY = Func("valid_from", "valid_to", function="tstzrange", output_field=DateTimeRangeField())
 
 
+class CodeScheme(models.TextChoices):
+    """How the sixteen digits of a component's code divide: district, major class, minor class, serial."""
+
+    SHORT_MINOR = "6+2+2+6", "6+2+2+6"
+    LONG_MINOR = "6+2+3+5", "6+2+3+5"
+
+
 class District(models.Model):
     """A tenant: calendar, time zone, code scheme and rights hang on it, so a second district is rows."""
 
@@ -60,6 +67,13 @@ class District(models.Model):
         help_text="local time, comma separated",
     )
     class_edition = models.CharField(_("edition of the event classes in force"), max_length=40, blank=True)
+    component_code_scheme = models.CharField(
+        _("scheme of component codes"),
+        max_length=7,
+        choices=CodeScheme,
+        default=CodeScheme.SHORT_MINOR,
+        help_text=_("goes with the edition of the classes"),
+    )
     closes_on_confirmation = models.BooleanField(_("a confirmed case closes at once"), default=True)
     boundary_note = models.CharField(_("note on the boundaries"), max_length=300, blank=True)
 
