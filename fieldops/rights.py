@@ -6,7 +6,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from gridmap.models import CHAIN, GridUnit, Level
+from gridmap.models import CHAIN, Element, ElementKind, GridUnit, Level
 
 from .errors import NotPermitted
 from .models import Event, Post, Report, User
@@ -70,6 +70,28 @@ def visible_to(posts: Iterable[Post], *, reporter: User | None = None) -> Q:
 def events_visible_to(user: User) -> QuerySet[Event]:
     """Every read of cases begins here."""
     return Event.objects.filter(visible_to(current_posts(user), reporter=user))
+
+
+# What of the grid stands openly in the street; matters and situations are for those who answer for the area.
+OPEN_KINDS = (ElementKind.PLACE, ElementKind.THING, ElementKind.ORGANISATION)
+
+
+def elements_visible_to(user: User) -> QuerySet[Element]:
+    """Every read of elements begins here: those that are there, in the areas of one's posts, never a person.
+
+    A department's handlers see the components it manages, owns or maintains, and what stands openly in the street.
+    Nobody sees people this way, for whatever purpose: they are `population`'s.
+    """
+    allowed = Q(pk__in=[])
+    for post in current_posts(user):
+        if post.role in AREA_ROLES:
+            allowed |= in_area(post.unit)
+        elif post.role == Role.DEPARTMENT_HANDLER:
+            its = Q(kind__in=OPEN_KINDS)
+            for relation in ("managing", "owning", "maintaining"):
+                its |= Q(**{f"component__{relation}": post.department_id})
+            allowed |= its & in_area(post.unit)
+    return Element.objects.present().exclude(kind=ElementKind.PERSON).filter(allowed)
 
 
 def covers(post: Post, event: Event) -> bool:
