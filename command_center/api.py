@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.gis.db.models import Extent
+from django.contrib.gis.geos import Polygon
 from django.core.cache import cache
 from django.http import FileResponse, HttpResponse
 from django.utils.translation import get_language
@@ -20,7 +21,7 @@ from fieldops import desk, queries
 from fieldops.errors import NotFound, NotPermitted
 from fieldops.models import Event, Photo, Post, User
 from fieldops.rights import current_posts, events_visible_to, may
-from fieldops.status import PHASE, TABLE, Role, Status, Step
+from fieldops.status import PHASE, TABLE, Phase, Role, Status, Step
 from gridmap.geojson import grid_geojson
 from gridmap.models import Cell, Department, GridUnit, Level
 
@@ -116,15 +117,49 @@ class Grid(CommandView):
         return response
 
 
+class CommaSeparated(serializers.ListField):
+    """Several values as one of a query."""
+
+    def get_value(self, dictionary: Any) -> Any:
+        """Take them apart."""
+        given = dictionary.get(self.field_name)
+        return serializers.empty if given is None else given.split(",")
+
+
+class ViewIn(serializers.Serializer):
+    """What a map looks at: west, south, east, north in degrees of WGS-84, and phases."""
+
+    area = CommaSeparated(
+        child=serializers.FloatField(min_value=-180, max_value=180),
+        min_length=4,
+        max_length=4,
+        required=False,
+    )
+    phases = CommaSeparated(child=serializers.ChoiceField(Phase.choices), required=False)
+
+    def validate_area(self, area: list[float]) -> list[float]:
+        """West before east, south before north, all of them numbers."""
+        west, south, east, north = area
+        if not (west <= east and -90 <= south <= north <= 90):
+            raise serializers.ValidationError(_("The area is none."))
+        return area
+
+
 class Events(CommandView):
     """The snapshot of the live map."""
 
     def get(self, request: Request) -> Response:
-        """Open cases and those that ended within a day, newest first, at most 2,000."""
+        """Open cases and those that ended within a day, newest first, at most 2,000; `area` and `phases` narrow."""
+        given = ViewIn(data=request.query_params)
+        given.is_valid(raise_exception=True)
+        view = given.validated_data
         shown = queries.shown_on_map(events_visible_to(self.person))
-        phase = request.query_params.get("phase")
-        if phase:
-            shown = shown.filter(status__in=[status for status, its in PHASE.items() if its == phase])
+        if "area" in view:
+            shown = shown.filter(point__coveredby=Polygon.from_bbox(view["area"]))
+        if "phases" in view:
+            shown = shown.filter(
+                status__in=[status for status, its in PHASE.items() if its in view["phases"]]
+            )
         found = queries.frames(shown.order_by("-received_at")[: MOST_EVENTS + 1])
         return Response({"truncated": len(found) > MOST_EVENTS, "events": found[:MOST_EVENTS]})
 

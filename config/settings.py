@@ -23,6 +23,7 @@ DATABASES["default"]["CONN_MAX_AGE"] = env.int("DJANGO_CONN_MAX_AGE", default=60
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"].setdefault("OPTIONS", {})["options"] = "-c timezone=UTC"
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+REALTIME_REDIS_URLS = env.list("REALTIME_REDIS_URLS", default=[REDIS_URL])
 MEDIA_ROOT = env.str("MEDIA_ROOT", default=str(BASE_DIR / "var" / "media"))
 STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "var" / "static"))
 
@@ -193,9 +194,12 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {},
 }
 
-# --- live delivery: how long a missed doorbell may cost, and when silence means a dead socket -----
+# --- live delivery: how long a missed doorbell may cost, what a socket may do, and when it is let go -----
 REALTIME_POLL_SECONDS = env.float("REALTIME_POLL_SECONDS", default=5.0)
 REALTIME_SILENCE_SECONDS = env.float("REALTIME_SILENCE_SECONDS", default=40.0)
+REALTIME_SLOW_SECONDS = env.float("REALTIME_SLOW_SECONDS", default=10.0)
+REALTIME_SOCKETS_PER_PERSON = env.int("REALTIME_SOCKETS_PER_PERSON", default=10)
+REALTIME_FRAMES_PER_SECOND = env.float("REALTIME_FRAMES_PER_SECOND", default=20.0)
 
 LOGGING = {
     "version": 1,

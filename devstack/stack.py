@@ -50,7 +50,8 @@ async def start_servers(supervisor: Supervisor, place: Place, env: Mapping[str, 
     live_server = [
         *(BIN / "uvicorn", "config.asgi:application", "--uds", live, "--lifespan", "off"),
         *("--forwarded-allow-ips", "*", "--timeout-graceful-shutdown", "2", "--log-level", "warning"),
-        *("--ws-max-size", "65536", "--ws-max-queue", "8"),
+        *("--ws", "realtime.connection:Connection", "--ws-per-message-deflate", "false"),
+        *("--ws-max-size", "65536", "--ws-ping-interval", "0", "--workers", "2"),
     ]
     worker = [
         *(BIN / "celery", "--app", "config.celery:app", "worker", "--beat", "--concurrency", "1"),

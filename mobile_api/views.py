@@ -333,7 +333,7 @@ class Ticket(FieldView):
     @extend_schema(request=None, responses={200: s.TicketOut, **Problem})
     def post(self, request: Request) -> Response:
         """Good once, for a few seconds, at /ws/field?ticket=…"""
-        ticket = tickets.issue_ticket(self.person)
+        ticket = tickets.issue_ticket(self.person, request.auth)
         return Response(s.TicketOut({"ticket": ticket, "expires_in": tickets.SECONDS}).data)
 
 

@@ -1,40 +1,53 @@
 """The sockets: field devices with their mailboxes, and the command center's live map."""
 
 import asyncio
-import contextlib
-import functools
 import json
-import logging
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from typing import Any, ClassVar
 from uuid import UUID
 
-from channels.db import database_sync_to_async
+from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.conf import settings
 from django.utils import timezone
 
 from fieldops.errors import DomainError
-from fieldops.models import User
-from fieldops.rights import current_posts, reread_posts
-from fieldops.status import Role
+from fieldops.models import Post, User
+from fieldops.rights import posts_held_now
+from fieldops.status import Phase, Role
 
 from . import mail
-from .hub import Viewer, hub
+from .codes import BAD_FRAME, NO_SUCH_SOCKET, NOT_LOGGED_IN, NOT_PERMITTED, TOO_SLOW, TRY_AGAIN_LATER
+from .connection import Connection
+from .feed import OVERLAP, REFETCH, Key, View
+from .hub import OPENING, Hub, Reader, Standing, encoded, hub, same_login
+from .mail import Place
 from .models import Mailbox
-from .tickets import redeem_ticket
+from .threads import in_thread
+from .tickets import CannotTell, redeem_ticket
 
-log = logging.getLogger(__name__)
-NOT_LOGGED_IN, NOT_PERMITTED, BAD_FRAME, SILENT, TOO_SLOW = 4401, 4403, 4400, 4408, 4409
 MAX_FRAME = 16_384
+PONG = encoded({"type": "pong"})
 
 Answer = Callable[[Any, dict[str, Any]], Awaitable[None]]
 
 
+class TurnedAway(Exception):
+    """This socket is not for them; `code` says why."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
 class Socket(AsyncWebsocketConsumer):
-    """What both kinds share: JSON frames, a bound on their size, ping and pong, and an end to silence."""
+    """What all kinds share: JSON frames, bounds on their size and number, and an end when rights end."""
 
     answers: ClassVar[dict[str, Answer]] = {}
+    by_token: ClassVar[bool]
+    user_id: int
+    credential: str  # the digest of a device's token, or the key of a session
+    known_as: frozenset[str]  # how PostgreSQL names it when rights change
+    connection: Connection
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -56,30 +69,71 @@ class Socket(AsyncWebsocketConsumer):
 
         return register
 
-    async def connect(self) -> None:
-        """Let the right people in."""
-        self._silence = asyncio.create_task(self._watch_silence())
-        self._heard = asyncio.get_running_loop().time()
-        await self.accept()
-        await self.opened()
+    # --- what each kind decides ---
+
+    async def admit(self) -> None:
+        """Find out who this is; raises TurnedAway."""
+        raise NotImplementedError
 
     async def opened(self) -> None:
         """After the handshake."""
 
-    def serves(self) -> bool:
-        """Whether this socket still gets what it is for; one that was let go must not look alive."""
-        return True
+    async def judge(self, standing: Standing) -> None:
+        """Rights may have changed: end, or go on."""
+        raise NotImplementedError
 
-    async def closed(self) -> None:
+    def left(self, hub: Hub) -> None:
         """After the end."""
 
+    # --- how frames go ---
+
+    def push(self, frame: bytes) -> None:
+        """Send an encoded frame without waiting; who is too far behind is let go, to come back with its cursor."""
+        if not self.connection.push(frame):
+            self.end(TOO_SLOW)
+
     async def send_frame(self, frame: dict[str, Any]) -> None:
-        """Send one frame."""
-        await self.send(json.dumps(frame, ensure_ascii=False, default=str))
+        """Send one frame to this socket alone."""
+        self.push(encoded(frame))
+
+    def end(self, code: int) -> None:
+        """Close, without waiting for a reader that does not read."""
+        hub().remove(self)
+        self.connection.end(code)
+
+    # --- Channels calls these ---
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Without a look at database connections in a thread for each message, as Channels does: none is used here."""
+        await getattr(self, get_handler_name(message))(message)
+
+    async def connect(self) -> None:
+        """Let the right people in; the others are told why not."""
+        if "connection" not in self.scope["extensions"]:
+            raise RuntimeError("serve sockets with uvicorn --ws realtime.connection:Connection")
+        self.connection = self.scope["extensions"]["connection"]
+        try:
+            await self.admit()
+        except TurnedAway as refusal:
+            await self.accept()
+            self.connection.end(refusal.code)
+            return
+        self.heard_at = asyncio.get_running_loop().time()
+        hub().add(self)
+        await asyncio.sleep(hub().person(self.user_id).charge(OPENING))
+        await self.accept()
+        await self.opened()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """Read one frame; anything but a small JSON object ends the connection."""
-        self._heard = asyncio.get_running_loop().time()
+        """Read one frame; anything but a small JSON object of a known kind ends the connection.
+
+        Who sends too many is not read from for a while, so the flood stays with its sender.
+        """
+        if self.connection.close_sent:
+            return
+        self.heard_at = asyncio.get_running_loop().time()
+        if wait := hub().person(self.user_id).charge(1):
+            await asyncio.sleep(wait)
         try:
             if text_data is None or len(text_data) > MAX_FRAME:
                 raise ValueError
@@ -88,159 +142,135 @@ class Socket(AsyncWebsocketConsumer):
                 raise ValueError
             await self.answers[frame["type"]](self, frame)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            await self.close(BAD_FRAME)
+            self.end(BAD_FRAME)
         except DomainError as error:
             await self.send_frame({"type": "problem", "code": error.code, "title": str(error.title)})
 
     async def disconnect(self, code: int) -> None:
-        """Tidy up."""
-        if hasattr(self, "_silence"):
-            self._silence.cancel()
-            await self.closed()
-
-    async def _watch_silence(self) -> None:
-        """A dead network does not say so: whoever stays silent too long is let go."""
-        while True:
-            await asyncio.sleep(settings.REALTIME_SILENCE_SECONDS / 4)
-            if asyncio.get_running_loop().time() - self._heard > settings.REALTIME_SILENCE_SECONDS:
-                await self.close(SILENT)
-                return
+        """Tidy up, also what came to wait after the end."""
+        if hasattr(self, "user_id"):
+            hub().remove(self)
 
 
 class FieldSocket(Socket):
     """A device with a ticket: resumes its mailboxes, gets letters in order, acknowledges what it stored."""
 
-    async def connect(self) -> None:
+    by_token = True
+
+    async def admit(self) -> None:
         """Redeem the ticket; the mailboxes are those of the posts held now."""
         query = self.scope["query"]
-        user = await database_sync_to_async(redeem_ticket)(query.get("ticket", ""))
+        self.readers: list[Reader] = []
         try:
             self.device = UUID(query.get("device", ""))
+            self.user_id, self.credential, self.boxes = await _device_of(query.get("ticket", ""))
+            self.known_as = frozenset({f"person:{self.user_id}"})
         except ValueError:
-            user = None
-        if user is None:
-            await self.accept()
-            await self.close(NOT_LOGGED_IN)
-            return
-        self.user = user
-        self.pump: asyncio.Task[None] | None = None
-        await super().connect()
+            raise TurnedAway(NOT_LOGGED_IN) from None
+        except CannotTell:
+            raise TurnedAway(TRY_AGAIN_LATER) from None
 
     async def opened(self) -> None:
         """Say what there is; the client answers with its cursors."""
-        self.boxes = {box.pk: box for box in await _open_mailboxes(self.user)}
+        self.connection.on_drained = self._drained
+        await self.say_hello()
+
+    async def say_hello(self) -> None:
+        """Once, and again when the person got another post."""
+        boxes = [
+            {"mailbox": box.pk, "epoch": str(box.epoch), "last_seq": box.last_seq, "owner": box.post.name}
+            for box in self.boxes.values()
+        ]
         await self.send_frame(
-            {
-                "type": "hello",
-                "server_time": timezone.now().isoformat(),
-                "mailboxes": [
-                    {
-                        "mailbox": box.pk,
-                        "epoch": str(box.epoch),
-                        "last_seq": box.last_seq,
-                        "owner": box.post.name,
-                    }
-                    for box in self.boxes.values()
-                ],
-            }
+            {"type": "hello", "server_time": timezone.now().isoformat(), "mailboxes": boxes}
         )
 
-    def resume(self, cursors: dict[int, tuple[UUID | None, int]]) -> None:
-        """Deliver from these cursors on; a mailbox left out starts at its beginning."""
-        if self.pump:
-            self.pump.cancel()
-        self.pump = asyncio.create_task(
-            self._deliver({box: cursors.get(box, (None, 0)) for box in self.boxes})
-        )
+    async def judge(self, standing: Standing) -> None:
+        """Without its token, its account or one of its posts a device has to come back; a new post is told."""
+        posts = standing.posts.get(self.user_id, [])
+        held = {post.pk for post in posts}
+        if self.credential not in standing.tokens or self.user_id not in standing.people:
+            self.end(NOT_LOGGED_IN)
+        elif not self.boxes.keys() <= held:
+            self.end(NOT_PERMITTED)
+        elif held - self.boxes.keys():
+            self.boxes = await _mailboxes(posts)
+            await self.say_hello()
 
-    async def _deliver(self, cursors: dict[int, tuple[UUID | None, int]]) -> None:
-        """Listen first, then read: what is written in between rings the bell that is already hung."""
-        try:
-            with hub().listening(cursors) as bell:
-                while True:
-                    bell.clear()
-                    for box in list(cursors):
-                        cursors[box] = await self._catch_up(box, *cursors[box])
-                    await bell.wait()
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            log.exception("delivery stopped; the device comes back with its cursor")
-            with contextlib.suppress(Exception):
-                await self.close(1011)
+    def _drained(self) -> None:
+        hub().wake(self.boxes)
 
-    async def _catch_up(self, box: int, epoch: UUID | None, cursor: int) -> tuple[UUID, int]:
-        if box not in {post.pk for post in await _posts(self.user)}:
-            await self.close(NOT_PERMITTED)
-            raise asyncio.CancelledError
-        while True:
-            found = await database_sync_to_async(mail.read_letters)(box, epoch=epoch, cursor=cursor)
-            epoch = found.epoch
-            if found.reset:
-                await self.send_frame(
-                    {
-                        "type": "reset",
-                        "mailbox": box,
-                        "epoch": epoch,
-                        "seq": found.last_seq,
-                        "snapshot": found.snapshot,
-                    }
-                )
-                cursor = found.last_seq
-            for letter in found.letters:
-                await self.send_frame({"type": "letter", **letter})
-                cursor = letter["seq"]
-            if not found.more:
-                return epoch, cursor
-
-    async def closed(self) -> None:
+    def left(self, hub: Hub) -> None:
         """Stop delivering."""
-        if self.pump:
-            self.pump.cancel()
+        hub.stop_reading(self)
 
 
 class MapSocket(Socket):
     """The live map of someone logged in to the command center."""
 
-    async def connect(self) -> None:
+    by_token = False
+
+    async def admit(self) -> None:
         """Staff only."""
+        self.audience: Key | None = None
+        self.view = View()
+        self.viewed_at = float("-inf")
         user = self.scope["user"]
-        posts = await _posts(user) if user.is_authenticated else []
-        staff = [post for post in posts if post.role != Role.RESIDENT]
-        if not staff:
-            await self.accept()
-            await self.close(NOT_PERMITTED if user.is_authenticated else NOT_LOGGED_IN)
-            return
-        self.viewer = Viewer(
-            user=user,
-            send=self.send_frame,
-            close=functools.partial(self.close, TOO_SLOW),
-            district=staff[0].district_id,
-        )
-        await super().connect()
+        if not user.is_authenticated:
+            raise TurnedAway(NOT_LOGGED_IN)
+        self.user: User = user._wrapped
+        self.posts = await _staff_posts(self.user)
+        if not self.posts:
+            raise TurnedAway(NOT_PERMITTED)
+        self.user_id, self.credential = self.user.pk, self.scope["session"].session_key
+        session = sha256(self.credential.encode()).hexdigest()
+        self.known_as = frozenset({f"person:{self.user_id}", f"session:{session}"})
 
     async def opened(self) -> None:
         """Join first, then say hello: the page takes its snapshot after it, so nothing falls between."""
-        await hub().add_viewer(self.viewer)
+        self.viewed_at = asyncio.get_running_loop().time()
+        counts = await hub().feed.join(self, self.user, self.posts)
         await self.send_frame({"type": "hello", "server_time": timezone.now().isoformat()})
+        self.push(counts)
 
-    def serves(self) -> bool:
-        """Whether the hub still serves this page."""
-        return hub().serves(self.viewer)
+    @property
+    def view_is_new(self) -> bool:
+        """Whether the page's snapshot may be younger than what the feed has shown."""
+        return asyncio.get_running_loop().time() - self.viewed_at < OVERLAP.total_seconds()
 
-    async def closed(self) -> None:
+    async def judge(self, standing: Standing) -> None:
+        """With other posts the page sees other cases: it fetches them anew."""
+        posts = standing.posts.get(self.user_id, [])
+        if not same_login(standing, self.user_id, self.credential):
+            self.end(NOT_LOGGED_IN)
+        elif all(post.role == Role.RESIDENT for post in posts):
+            self.end(NOT_PERMITTED)
+        else:
+            before = self.audience
+            counts = await hub().feed.join(self, self.user, posts)
+            if self.audience != before:
+                self.push(REFETCH)
+                self.push(counts)
+
+    def left(self, hub: Hub) -> None:
         """Leave."""
-        hub().remove_viewer(self.viewer)
+        hub.feed.leave(self)
+
+
+class NoSuchSocket(AsyncWebsocketConsumer):
+    """Any other address."""
+
+    async def connect(self) -> None:
+        """Say so, and close."""
+        await self.accept()
+        await self.close(NO_SUCH_SOCKET)
 
 
 # --- what answers which frame; other modules add theirs ---
 
 
 async def _ping(socket: Socket, frame: dict[str, Any]) -> None:
-    if socket.serves():
-        await socket.send_frame({"type": "pong"})
-    else:
-        await socket.close(TOO_SLOW)
+    socket.push(PONG)
 
 
 for _sort in (FieldSocket, MapSocket):
@@ -249,23 +279,31 @@ for _sort in (FieldSocket, MapSocket):
 
 @FieldSocket.on("resume")
 async def _resume(socket: FieldSocket, frame: dict[str, Any]) -> None:
-    socket.resume(
-        {
-            int(box): (UUID(at["epoch"]) if at.get("epoch") else None, natural(at["cursor"]))
-            for box, at in frame["mailboxes"].items()
-        }
-    )
+    cursors = {
+        int(box): (UUID(at["epoch"]) if at.get("epoch") else None, natural(at["cursor"]))
+        for box, at in frame["mailboxes"].items()
+    }
+    hub().read(socket, [Place(box, *cursors.get(box, (None, 0))) for box in socket.boxes])
 
 
 @FieldSocket.on("ack")
 async def _ack(socket: FieldSocket, frame: dict[str, Any]) -> None:
-    box = socket.boxes[frame["mailbox"]]
-    if box.pk not in {post.pk for post in await _posts(socket.user)}:
-        await socket.close(NOT_PERMITTED)
-        return
-    await database_sync_to_async(mail.acknowledge)(
-        box.pk, device=socket.device, epoch=box.epoch, seq=natural(frame["seq"])
-    )
+    if not await _acknowledge(socket, socket.boxes[frame["mailbox"]], natural(frame["seq"])):
+        socket.end(NOT_PERMITTED)
+
+
+@MapSocket.on("subscribe")
+async def _subscribe(socket: MapSocket, frame: dict[str, Any]) -> None:
+    """From now on frames of this view; `subscribed` comes before the first of them."""
+    area, phases = frame.get("area"), frame.get("phases")
+    if area is not None:
+        west, south, east, north = (_number(edge) for edge in area)
+        if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
+            raise ValueError
+        area = (west, south, east, north)
+    socket.view = View(area, None if phases is None else frozenset(Phase(phase).value for phase in phases))
+    socket.viewed_at = asyncio.get_running_loop().time()
+    await socket.send_frame({"type": "subscribed", "id": natural(frame.get("id", 0))})
 
 
 def natural(value: Any) -> int:
@@ -275,15 +313,43 @@ def natural(value: Any) -> int:
     return value
 
 
-@database_sync_to_async
-def _posts(user: User) -> list[Any]:
-    return reread_posts(user)
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError
+    return float(value)
 
 
-@database_sync_to_async
-def _open_mailboxes(user: User) -> list[Mailbox]:
-    boxes = mail.open_mailboxes(current_posts(user))
-    names = {post.pk: post for post in current_posts(user)}
-    for box in boxes:
-        box.post = names[box.pk]
+@in_thread
+def _device_of(ticket: str) -> tuple[int, str, dict[int, Mailbox]]:
+    """Person, token and mailboxes of a ticket. Raises ValueError, and CannotTell without Redis."""
+    token = redeem_ticket(ticket)
+    if token is None:
+        raise ValueError
+    posts = posts_held_now([token.user_id]).get(token.user_id, [])
+    return token.user_id, token.digest, _open(posts)
+
+
+def _open(posts: list[Post]) -> dict[int, Mailbox]:
+    names = {post.pk: post for post in posts}
+    boxes = {box.pk: box for box in mail.open_mailboxes(posts)}
+    for pk, box in boxes.items():
+        box.post = names[pk]
     return boxes
+
+
+_mailboxes = in_thread(_open)
+
+
+@in_thread
+def _acknowledge(socket: FieldSocket, box: Mailbox, seq: int) -> bool:
+    """False when the post is not theirs any more, which nobody may have told us yet."""
+    if box.pk not in {post.pk for post in posts_held_now([socket.user_id]).get(socket.user_id, [])}:
+        return False
+    mail.acknowledge(box.pk, device=socket.device, epoch=box.epoch, seq=seq)
+    return True
+
+
+@in_thread
+def _staff_posts(user: User) -> list[Post]:
+    posts = posts_held_now([user.pk]).get(user.pk, [])
+    return posts if any(post.role != Role.RESIDENT for post in posts) else []

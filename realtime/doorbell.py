@@ -2,6 +2,8 @@
 
 import json
 import logging
+import time
+import zlib
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -11,21 +13,35 @@ from django.conf import settings
 
 log = logging.getLogger(__name__)
 CHANNEL = "grid:doorbell"
+LEFT_ALONE_SECONDS = 5.0  # a node that did not answer holds up no further step for so long
+
+_unwell: dict[str, float] = {}
 
 
 @cache
-def _client() -> redis.Redis:
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=0.5)
+def _client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=0.5)
 
 
-def ring(*, mailboxes: Iterable[int] = (), district: str | None = None) -> None:
-    """Wake the hubs: these mailboxes have letters, this district's map has changed. Never raises."""
-    tell({"wake": sorted(mailboxes), "district": district})
+def ring(*, mailboxes: Iterable[int] = (), cases: Iterable[str] = ()) -> None:
+    """Wake the hubs: these mailboxes have letters, these cases changed on the map. Never raises."""
+    tell({"wake": sorted(mailboxes), "cases": list(cases)})
 
 
 def tell(message: dict[str, Any]) -> None:
-    """Tell every hub; each key is a kind that something registered for with `hub.hears`. Never raises."""
-    try:
-        _client().publish(CHANNEL, json.dumps(message))
-    except redis.RedisError as error:
-        log.warning("doorbell not heard, the poll will deliver: %s", error)
+    """Tell every hub; each key is a kind that something registered for with `hub.hears`. Never raises.
+
+    Every hub listens on all nodes, so one node is enough: the message picks where to begin, and a node that does not
+    answer, or where nobody listens, passes it on to the next.
+    """
+    text, now = json.dumps(message), time.monotonic()
+    nodes = settings.REALTIME_REDIS_URLS
+    begin = zlib.crc32(text.encode()) % len(nodes)
+    in_turn = nodes[begin:] + nodes[:begin]
+    for url in sorted(in_turn, key=lambda url: _unwell.get(url, 0) > now):
+        try:
+            if _client(url).publish(CHANNEL, text):
+                return
+        except redis.RedisError as error:
+            _unwell[url] = now + LEFT_ALONE_SECONDS
+            log.warning("doorbell not heard, the poll will deliver: %s", error)

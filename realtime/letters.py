@@ -80,8 +80,8 @@ def write_letters(*, event: Event, transitions: list[Transition], **_: Any) -> N
             mailboxes = {row[0] for row in cursor.fetchall()}
         if not mailboxes and any(note.get("role") for note in notes):
             log.warning("case %s: nobody holds the post that %s is for", event.number, notes[0]["role"])
-    district = event.district_id
-    transaction.on_commit(lambda: doorbell.ring(mailboxes=mailboxes, district=district), robust=True)
+    case = str(event.pk)
+    transaction.on_commit(lambda: doorbell.ring(mailboxes=mailboxes, cases=[case]), robust=True)
 
 
 def _notes(event: Event, transitions: list[Transition]) -> Iterator[dict[str, Any]]:

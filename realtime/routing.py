@@ -7,9 +7,9 @@ from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import OriginValidator
 from django.conf import settings
-from django.urls import path
+from django.urls import path, re_path
 
-from .consumers import FieldSocket, MapSocket
+from .consumers import FieldSocket, MapSocket, NoSuchSocket
 
 
 def _with_query(app: Any) -> Any:
@@ -34,13 +34,22 @@ class SameOrigin:
         return await OriginValidator(self.app, allowed)(scope, receive, send)
 
 
+async def only_sockets(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Whoever comes without asking for a WebSocket is told so."""
+    headers = [(b"content-type", b"text/plain"), (b"upgrade", b"websocket"), (b"connection", b"upgrade")]
+    await send({"type": "http.response.start", "status": 426, "headers": headers})
+    await send({"type": "http.response.body", "body": b"Only WebSockets are answered here.\n"})
+
+
 application = ProtocolTypeRouter(
     {
+        "http": only_sockets,
         "websocket": URLRouter(
             [
                 path("ws/field", _with_query(FieldSocket.as_asgi())),
                 path("ws/map", SameOrigin(AuthMiddlewareStack(MapSocket.as_asgi()))),
+                re_path("", NoSuchSocket.as_asgi()),
             ]
-        )
+        ),
     }
 )

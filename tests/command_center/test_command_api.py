@@ -106,7 +106,7 @@ def test_the_snapshot_shows_what_one_may_see(
     )
     assert get(grid_worker, "events").json()["events"] == []  # another community
     assert get(handler_of(dispatched), "events").json()["events"][0]["id"] == str(dispatched.pk)
-    assert get(dispatcher, "events", phase="intake").json()["events"] == []
+    assert get(dispatcher, "events", phases="intake").json()["events"] == []
 
 
 def test_the_cost_of_a_snapshot_does_not_grow_with_the_cases(

@@ -3,75 +3,17 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg
 import pytest
 import websockets
-from websockets.asyncio.client import ClientConnection
 
-from devstack.clients import Operator, Phone, Refused, new_id, until
+from devstack.clients import Operator, Refused, new_id, until
 from tests.conftest import Served, database
+from tests.realtime.wires import address, close_code, field_socket, frame, phone, report, send
 
 pytestmark = pytest.mark.usefixtures("served")
-
-
-@contextlib.asynccontextmanager
-async def phone(served: Served, username: str) -> AsyncIterator[Phone]:
-    async with Phone(served.url, username) as device:
-        await device.log_in()
-        yield device
-
-
-def address(served: Served, path: str) -> str:
-    return served.url.replace("http", "ws", 1) + path
-
-
-@contextlib.asynccontextmanager
-async def field_socket(served: Served, device: Phone) -> AsyncIterator[ClientConnection]:
-    ticket = (await device.post("ticket"))["ticket"]
-    async with websockets.connect(
-        address(served, f"/ws/field?ticket={ticket}&device={device.device}")
-    ) as socket:
-        yield socket
-
-
-async def frame(socket: ClientConnection, *kinds: str, seconds: float = 10) -> dict[str, Any]:
-    async with asyncio.timeout(seconds):
-        while True:
-            found = json.loads(await socket.recv())
-            if found["type"] in kinds:
-                return found
-
-
-async def send(socket: ClientConnection, **content: Any) -> None:
-    await socket.send(json.dumps(content))
-
-
-async def close_code(socket: ClientConnection) -> int | None:
-    async with asyncio.timeout(10):
-        with contextlib.suppress(websockets.ConnectionClosed):
-            while True:
-                await socket.recv()
-    return socket.close_code
-
-
-async def report(device: Phone, served: Served, *, at: int, **changes: Any) -> dict[str, Any]:
-    async with Operator(served.url, "leader") as operator:
-        await operator.log_in()
-        cells = (await operator.get("grid/cells"))["features"]
-    ring = cells[at]["geometry"]["coordinates"][0]
-    body = {
-        "id": new_id(),
-        "class": "event/0103",
-        "description": "现场情况",
-        "x": ring[0][0],
-        "y": ring[0][1],
-        "system": "WGS84",
-        **changes,
-    }
-    return await device.post("reports", **body)
 
 
 async def test_a_letter_reaches_the_desk_at_once_and_only_after_the_cursor(served: Served) -> None:
