@@ -141,7 +141,7 @@ class ViewIn(serializers.Serializer):
         """West before east, south before north, all of them numbers."""
         west, south, east, north = area
         if not (west <= east and -90 <= south <= north <= 90):
-            raise serializers.ValidationError(_("The area is none."))
+            raise serializers.ValidationError(_("That is no area."))
         return area
 
 
