@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from fieldops import desk, queries
+from fieldops import approvals, desk, queries
 from fieldops.errors import NotFound, NotPermitted
 from fieldops.models import Event, Photo, Post, User
 from fieldops.rights import current_posts, events_visible_to, may
@@ -213,6 +213,11 @@ _DO: dict[str, Callable[[UUID, User, dict[str, Any]], Event]] = {
     ),
     "dispatch": lambda pk, by, a: desk.dispatch(pk, by=by, post_id=a.get("post"), version=a.get("version")),
     "recall": lambda pk, by, a: desk.recall(pk, by=by, reason=a["reason"], version=a.get("version")),
+    "extend": lambda pk, by, a: approvals.extend(pk, by=by, note=a["reason"], version=a.get("version")),
+    "defer": lambda pk, by, a: approvals.defer(pk, by=by, note=a["reason"], version=a.get("version")),
+    "refuse": lambda pk, by, a: approvals.refuse(pk, by=by, reason=a["reason"], version=a.get("version")),
+    "resume": lambda pk, by, a: approvals.resume(pk, by=by, note=a["reason"], version=a.get("version")),
+    "void": lambda pk, by, a: desk.void(pk, by=by, reason=a["reason"], version=a.get("version")),
     "close": lambda pk, by, a: desk.close(pk, by=by, note=a["reason"], version=a.get("version")),
 }
 

@@ -21,5 +21,6 @@ app.conf.beat_schedule = {
         "schedule": 10.0,
         "options": {"expires": 10},
     },
+    "resume-deferred-cases": {"task": "fieldops.tasks.resume_deferred_cases", "schedule": 60.0},
     "make-missing-thumbnails": {"task": "fieldops.tasks.make_missing_thumbnails", "schedule": 30.0},
 }

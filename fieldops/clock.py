@@ -1,13 +1,16 @@
 """The clock of a case: when it turns yellow and when it is due, from its filing condition and the calendar."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
 from gridmap.models import CalendarDay
 
 from .deadlines import Calendar, Clock, Limit, calendar_of
-from .models import Event, WorkOrder
+from .models import Event, Transition
+from .status import Step
 
 
 def calendar_for(event: Event) -> Calendar:
@@ -30,10 +33,12 @@ def resume_clock(event: Event, *, at: datetime) -> datetime:
 
     What it used up before counts; the time in between does not. Any other department starts anew.
     """
-    clock = Clock(_limit(event), calendar_for(event))
-    for run in _sent_back(event):
-        clock = clock.start(run.dispatched_at).pause(run.finished_at or at)
-    return _show(event, clock.start(at))
+    return _show(event, clock_of(event).start(at))
+
+
+def show_clock(event: Event) -> datetime:
+    """Set the times of a case whose clock runs already (in memory only), from what is stored; returns `due_at`."""
+    return _show(event, clock_of(event))
 
 
 def stop_clock(event: Event) -> None:
@@ -41,13 +46,28 @@ def stop_clock(event: Event) -> None:
     event.due_at, event.warn_at, event.due_provisional = None, None, False
 
 
-def _sent_back(event: Event) -> list[WorkOrder]:
-    """The department's orders that it sent back, since it last handled the case."""
-    orders = event.work_orders.filter(department=event.department_id).order_by("dispatched_at")
-    runs: list[WorkOrder] = []
-    for order in orders:
-        runs = [*runs, order] if order.sent_back_at else []
-    return runs
+def clock_of(event: Event) -> Clock:
+    """The responsible department's clock, as its orders tell it; three statements.
+
+    It counts from dispatch until the work is handled, sent back or recalled, and stands still while deferred.
+    Work that was handled and checked is over: rework has a limit of its own.
+    """
+    fresh = clock = Clock(_limit(event), calendar_for(event))
+    paused = event.transitions.filter(kind__in=[Step.DEFER, Step.RESUME]).order_by("version")
+    turns: dict[Any, list[Transition]] = defaultdict(list)
+    for turn in paused:
+        turns[turn.work_order_id].append(turn)
+    for order in event.work_orders.filter(department=event.department_id).order_by("dispatched_at"):
+        clock = replace(clock.start(order.dispatched_at), extensions=clock.extensions + order.extensions)
+        for turn in turns[order.pk]:
+            stands = turn.kind == Step.DEFER
+            clock = clock.pause(turn.recorded_at) if stands else clock.start(turn.recorded_at)
+        end = order.handled_at or order.finished_at
+        if end and clock.is_running:
+            clock = clock.pause(end)
+        if order.handled_at and order.finished_at:
+            clock = fresh
+    return clock
 
 
 def _limit(event: Event) -> Limit:

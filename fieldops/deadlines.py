@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from gridmap.models import District
 
 from .models import LimitUnit
+from .status import MAX_EXTENSIONS
 
 Span = tuple[timedelta, timedelta]
 NATURAL = {
@@ -134,9 +135,6 @@ class Limit:
         if self.unit == LimitUnit.DAY and not self.urgent:
             return self.amount * calendar.working_day
         return self.amount * NATURAL[LimitUnit(self.unit)]
-
-
-MAX_EXTENSIONS = 2
 
 
 @dataclass(frozen=True)

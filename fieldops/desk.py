@@ -125,6 +125,22 @@ def recall(event_id: UUID, *, by: User, reason: str, version: int | None = None)
 
 
 @transaction.atomic
+def void(event_id: UUID, *, by: User, reason: str, version: int | None = None) -> Event:
+    """作废: it should not have been filed; work on it ends, and its reporters are told why."""
+    event, actor = _begin(Step.VOID, event_id, by=by, version=version)
+    at = now()
+    order = event.work_orders.select_for_update().filter(finished_at__isnull=True).first()
+    step = take_step(event, Step.VOID, actor=actor, at=at, reason=reason, work_order=order)
+    if order is not None:
+        order.finished_at = at
+        order.save(update_fields=["finished_at"])
+    event.deferred_until = None
+    stop_clock(event)
+    record(event, [step], changed=["due_at", "warn_at", "due_provisional", "deferred_until"])
+    return event
+
+
+@transaction.atomic
 def close(event_id: UUID, *, by: User, note: str = "", version: int | None = None) -> Event:
     """结案, where a district does not close on confirmation."""
     return _simple_step(Step.CLOSE, event_id, by=by, version=version, reason=note)

@@ -91,6 +91,16 @@ class ReasonMissing(Unprocessable):
     title = _("This step needs a reason")
 
 
+class NotExtendable(Conflict):
+    code = "not_extendable"
+    title = _("The limit cannot be extended: it was extended twice, or has run out")
+
+
+class NotDeferrable(Unprocessable):
+    code = "not_deferrable"
+    title = _("A case is deferred once, to a time within a year")
+
+
 class PhotoMissing(Unprocessable):
     code = "photo_missing"
     title = _("This step needs a photo taken on site")

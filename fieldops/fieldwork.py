@@ -32,14 +32,14 @@ def note_received(orders: Iterable[UUID], *, at: datetime) -> None:
 @transaction.atomic
 def take_on(order_id: UUID, *, by: User, submission: Submission) -> Transition:
     """接单."""
-    event, order, done = _open(order_id, Step.TAKE_ON, by=by, submission=submission)
+    event, order, done = lock_order(order_id, Step.TAKE_ON, by=by, submission=submission)
     if done:
         return done
     at = now()
     step = take_step(
         event,
         Step.TAKE_ON,
-        actor=_actor(by, Step.TAKE_ON, event),
+        actor=acting(by, Step.TAKE_ON, event),
         at=at,
         work_order=order,
         submission=submission,
@@ -54,14 +54,14 @@ def take_on(order_id: UUID, *, by: User, submission: Submission) -> Transition:
 @transaction.atomic
 def handle(order_id: UUID, *, by: User, submission: Submission, note: str = "") -> Transition:
     """处置: done on site; asks for at least one photo, already received under the key of this step."""
-    event, order, done = _open(order_id, Step.HANDLE, by=by, submission=submission)
+    event, order, done = lock_order(order_id, Step.HANDLE, by=by, submission=submission)
     if done:
         return done
     at = now()
     step = take_step(
         event,
         Step.HANDLE,
-        actor=_actor(by, Step.HANDLE, event),
+        actor=acting(by, Step.HANDLE, event),
         at=at,
         work_order=order,
         reason=note,
@@ -78,11 +78,11 @@ def handle(order_id: UUID, *, by: User, submission: Submission, note: str = "") 
 @transaction.atomic
 def send_back(order_id: UUID, *, by: User, submission: Submission, reason: str) -> Transition:
     """回退: not this department's responsibility; the dispatcher decides anew."""
-    event, order, done = _open(order_id, Step.SEND_BACK, by=by, submission=submission)
+    event, order, done = lock_order(order_id, Step.SEND_BACK, by=by, submission=submission)
     if done:
         return done
     at = now()
-    actor = _actor(by, Step.SEND_BACK, event)
+    actor = acting(by, Step.SEND_BACK, event)
     step = take_step(
         event, Step.SEND_BACK, actor=actor, at=at, work_order=order, reason=reason, submission=submission
     )
@@ -93,14 +93,15 @@ def send_back(order_id: UUID, *, by: User, submission: Submission, reason: str) 
     return step
 
 
-def _actor(by: User, step: Step, event: Event) -> Actor:
+def acting(by: User, step: Step, event: Event) -> Actor:
+    """The person, through the post that gives the right to this step."""
     return Actor(by, acting_post(by, step, event))
 
 
-def _open(
+def lock_order(
     order_id: UUID, step: Step, *, by: User, submission: Submission
 ) -> tuple[Event, WorkOrder, Transition | None]:
-    """Lock the case of this person's work order; with the step already taken, where this is a retry."""
+    """Lock the case of this person's open work order; with the step already taken, where this is a retry."""
     mine = WorkOrder.objects.filter(post__in=current_posts(by))
     event_id = mine.filter(pk=order_id).values_list("event_id", flat=True).first()
     if event_id is None:

@@ -75,9 +75,9 @@ def replayed(submission: Submission, event_id: UUID, *, by: User) -> Transition 
 
 
 def check_follows(event: Event, step: Step) -> None:
-    """Raise IllegalTransition when the step does not follow from the case's status."""
-    if (event.status or None) not in TABLE[step].sources:
-        raise IllegalTransition(case_status=event.status, step=step.value)
+    """Raise IllegalTransition when the step does not follow from the case's status, or from what was asked for."""
+    if not TABLE[step].follows(event.status, event.asked_for):
+        raise IllegalTransition(case_status=event.status, asked_for=event.asked_for, step=step.value)
 
 
 # Letters and symbols by their category, blank to the eye.
@@ -110,6 +110,11 @@ def take_step(
     if rule.needs_reason and not has_words(reason):
         raise ReasonMissing(step=step.value)
     event.status = rule.target or event.status
+    # Whoever decides, or takes the case elsewhere, has answered what was asked for.
+    if rule.asks_for:
+        event.asked_for = rule.asks_for
+    elif rule.answers or rule.target:
+        event.asked_for = ""
     event.version = (event.version or 0) + 1
     event.updated_at = at
     return Transition(
@@ -142,7 +147,7 @@ def record(event: Event, transitions: Sequence[Transition], *, changed: Sequence
     if event._state.adding:
         event.save(force_insert=True)
     else:
-        event.save(update_fields=["status", "version", "updated_at", *changed])
+        event.save(update_fields=["status", "version", "asked_for", "updated_at", *changed])
     try:
         with transaction.atomic():
             Transition.objects.bulk_create(transitions)

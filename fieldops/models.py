@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from gridmap.coordinates import DECLARED_SYSTEM
 from gridmap.models import WGS84, Cell, Department, District, GridUnit
 
-from .status import PHASE, Role, Status, Step
+from .status import MAX_EXTENSIONS, PHASE, Role, Status, Step
 
 
 def _uuid_key() -> models.UUIDField:
@@ -349,6 +349,10 @@ class Event(models.Model):
     warn_at = models.DateTimeField(_("yellow from"), null=True, blank=True, help_text=_("80 % of the limit"))
     due_at = models.DateTimeField(_("due"), null=True, blank=True)
     due_provisional = models.BooleanField(_("due time is provisional"), default=False)
+    asked_for = models.CharField(
+        _("asked for and not decided"), max_length=20, choices=Step, blank=True, editable=False
+    )
+    deferred_until = models.DateTimeField(_("deferred until"), null=True, blank=True)
     updated_at = models.DateTimeField(_("last change"))
 
     class Meta:
@@ -375,6 +379,7 @@ class Event(models.Model):
                         Status.FILED,
                         Status.DECLINED,
                         Status.NOT_FILED,
+                        Status.VOIDED,
                     ]
                 )
                 | Q(department__isnull=False),
@@ -398,6 +403,16 @@ class Event(models.Model):
                 )
                 | Q(due_at__isnull=False, warn_at__isnull=False),
                 name="a_dispatched_case_has_a_limit",
+            ),
+            models.CheckConstraint(
+                condition=Q(asked_for="")
+                | Q(asked_for__in=[Step.EXTEND, Step.DEFER], status=Status.TAKEN_ON),
+                name="only_work_that_was_taken_on_waits_for_a_decision",
+            ),
+            models.CheckConstraint(
+                condition=Q(status=Status.DEFERRED, deferred_until__isnull=False)
+                | (~Q(status=Status.DEFERRED) & Q(deferred_until__isnull=True)),
+                name="exactly_a_deferred_case_has_a_day_to_go_on",
             ),
         ]
 
@@ -483,6 +498,7 @@ class WorkOrder(models.Model):
     recalled_at = models.DateTimeField(_("recalled"), null=True, blank=True)
     sent_back_at = models.DateTimeField(_("sent back"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
+    extensions = models.PositiveSmallIntegerField(_("extensions"), default=0)
 
     class Meta:
         verbose_name = _("work order")
@@ -499,6 +515,9 @@ class WorkOrder(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["event"], condition=Q(finished_at__isnull=True), name="a_case_has_one_open_work_order"
+            ),
+            models.CheckConstraint(
+                condition=Q(extensions__lte=MAX_EXTENSIONS), name="a_limit_is_extended_at_most_twice"
             ),
         ]
 

@@ -14,7 +14,7 @@ from .assignment import explain
 from .clock import light
 from .models import Event, Photo, Post, Report, Transition, User, WorkOrder
 from .rights import visible_to
-from .status import FINAL, Role, Status, Step
+from .status import FINAL, TABLE, Role, Status, Step
 
 RECENTLY_CLOSED = timedelta(hours=24)
 
@@ -142,8 +142,18 @@ def whole_case(event: Event) -> dict[str, Any]:
             }
             for step in transitions
         ],
+        "request": _request(event, transitions),
+        "deferred_until": _iso(event.deferred_until),
         "nearby": _nearby(transitions),
     }
+
+
+def _request(event: Event, transitions: list[Transition]) -> dict[str, Any] | None:
+    """What a department asks for and nobody has decided yet."""
+    if not event.asked_for:
+        return None
+    asked = next(step for step in reversed(transitions) if TABLE[Step(step.kind)].asks_for == event.asked_for)
+    return {"label": asked.get_kind_display(), "reason": asked.reason, "until": asked.data.get("until")}
 
 
 def _iso(time: datetime | None) -> str | None:

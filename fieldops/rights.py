@@ -116,7 +116,7 @@ def acting_post(user: User, step: Step, event: Event) -> Post:
 def may(posts: Sequence[Post], step: Step, event: Event) -> bool:
     """Whether one of these posts could take this step on this case now."""
     rule = TABLE[step]
-    return event.status in rule.sources and any(
+    return rule.follows(event.status, event.asked_for) and any(
         post.role in rule.roles
         and covers(post, event)
         and (post.role != Role.DEPARTMENT_HANDLER or post.department_id == event.department_id)

@@ -17,11 +17,13 @@ class Status(models.TextChoices):
     ASSIGNED = "assigned", _("Assigned")
     DISPATCHED = "dispatched", _("Dispatched")
     TAKEN_ON = "taken_on", _("Taken on")
+    DEFERRED = "deferred", _("Deferred")
     HANDLED = "handled", _("Handled")
     CONFIRMED = "confirmed", _("Confirmed on site")
     CLOSED = "closed", _("Closed")
     DECLINED = "declined", _("Declined")
     NOT_FILED = "not_filed", _("Not filed")
+    VOIDED = "voided", _("Void")
 
 
 class Phase(models.TextChoices):
@@ -43,13 +45,16 @@ PHASE = {
     Status.ASSIGNED: Phase.DISPATCH,
     Status.DISPATCHED: Phase.DISPATCH,
     Status.TAKEN_ON: Phase.HANDLING,
+    Status.DEFERRED: Phase.HANDLING,
     Status.HANDLED: Phase.CHECKING,
     Status.CONFIRMED: Phase.CHECKING,
     Status.CLOSED: Phase.CLOSED,
     Status.DECLINED: Phase.DECLINED,
     Status.NOT_FILED: Phase.DECLINED,
+    Status.VOIDED: Phase.DECLINED,
 }
-FINAL = frozenset({Status.CLOSED, Status.DECLINED, Status.NOT_FILED})
+MAX_EXTENSIONS = 2  # of one department's limit for one case
+FINAL = frozenset({Status.CLOSED, Status.DECLINED, Status.NOT_FILED, Status.VOIDED})
 
 
 class Role(models.TextChoices):
@@ -86,19 +91,35 @@ class Step(models.TextChoices):
     MOVE_CELL = "move_cell", _("Move to another cell")
     RECALL = "recall", _("Recall the dispatch")
     EXPIRE = "expire", _("Not taken on in time")
+    ASK_EXTENSION = "ask_extension", _("Ask for an extension")
+    EXTEND = "extend", _("Extend the limit")
+    ASK_DEFERRAL = "ask_deferral", _("Ask for a deferral")
+    DEFER = "defer", _("Defer")
+    REFUSE = "refuse", _("Refuse the request")
+    RESUME = "resume", _("Resume")
+    VOID = "void", _("Void the case")
 
 
 @dataclass(frozen=True)
 class Rule:
     """One row of the table below. `roles` empty: only the system takes this step.
 
-    `target` None: the step changes something else about the case and leaves its status alone.
+    `target` None: the step changes something else about the case and leaves its status alone. What one role may
+    only ask for, another decides: `asks_for` is the step that is wanted, `answers` what may be pending.
     """
 
     sources: frozenset[Status | None]
     target: Status | None
     roles: frozenset[Role] = frozenset()
     needs_reason: bool = False
+    asks_for: Step | None = None
+    answers: frozenset[Step] = frozenset()
+
+    def follows(self, status: str, asked_for: str) -> bool:
+        """Whether a case of this status, with this request pending (empty: none), may take the step."""
+        if (status or None) not in self.sources:
+            return False
+        return asked_for in self.answers if self.answers else not (self.asks_for and asked_for)
 
 
 def _row(
@@ -106,13 +127,16 @@ def _row(
     target: Status | None,
     *roles: Role,
     needs_reason: bool = False,
+    asks_for: Step | None = None,
+    answers: tuple[Step, ...] = (),
 ) -> Rule:
     held = sources if isinstance(sources, tuple) else (sources,)
-    return Rule(frozenset(held), target, frozenset(roles), needs_reason)
+    return Rule(frozenset(held), target, frozenset(roles), needs_reason, asks_for, frozenset(answers))
 
 
 S, R = Status, Role
 IN_A_CELL = tuple(status for status in Status if status != Status.REPORTED and status not in FINAL)
+ONCE_FILED = tuple(status for status in IN_A_CELL if status not in (Status.LOCATED, Status.ACCEPTED))
 TABLE: dict[Step, Rule] = {
     Step.REPORT: _row(None, S.REPORTED),
     Step.LOCATE: _row(S.REPORTED, S.LOCATED),
@@ -133,4 +157,13 @@ TABLE: dict[Step, Rule] = {
     Step.CONFIRM: _row(S.HANDLED, S.CONFIRMED, R.STREET_CHIEF),
     Step.CLOSE: _row(S.CONFIRMED, S.CLOSED, R.DISPATCHER, R.SHIFT_LEADER),
     Step.MOVE_CELL: _row(IN_A_CELL, None, R.DISPATCHER, R.SHIFT_LEADER, needs_reason=True),
+    Step.ASK_EXTENSION: _row(S.TAKEN_ON, None, R.DEPARTMENT_HANDLER, needs_reason=True, asks_for=Step.EXTEND),
+    Step.EXTEND: _row(S.TAKEN_ON, None, R.SHIFT_LEADER, R.SUPERVISOR, answers=(Step.EXTEND,)),
+    Step.ASK_DEFERRAL: _row(S.TAKEN_ON, None, R.DEPARTMENT_HANDLER, needs_reason=True, asks_for=Step.DEFER),
+    Step.DEFER: _row(S.TAKEN_ON, S.DEFERRED, R.SHIFT_LEADER, R.SUPERVISOR, answers=(Step.DEFER,)),
+    Step.REFUSE: _row(
+        S.TAKEN_ON, None, R.SHIFT_LEADER, R.SUPERVISOR, needs_reason=True, answers=(Step.EXTEND, Step.DEFER)
+    ),
+    Step.RESUME: _row(S.DEFERRED, S.TAKEN_ON, R.DEPARTMENT_HANDLER, R.SHIFT_LEADER),
+    Step.VOID: _row(ONCE_FILED, S.VOIDED, R.SHIFT_LEADER, needs_reason=True),
 }

@@ -4,6 +4,7 @@ import logging
 
 from celery import shared_task
 
+from .approvals import deferred_until_now, resume_on_the_day
 from .expiry import expire, not_taken_on
 from .lifecycle import now
 from .models import Photo
@@ -36,3 +37,15 @@ def expire_dispatches() -> int:
         except Exception:
             log.exception("work order %s did not expire; the next run meets it again", order_id)
     return told
+
+
+@shared_task
+def resume_deferred_cases() -> int:
+    """Go on with the deferred cases whose day has come; returns with how many."""
+    resumed = 0
+    for event_id in deferred_until_now(at=now()):
+        try:
+            resumed += resume_on_the_day(event_id)
+        except Exception:
+            log.exception("case %s was not resumed; the next run meets it again", event_id)
+    return resumed

@@ -128,6 +128,12 @@ class SendBackIn(StepIn):
     note = TextField(max_length=2000)
 
 
+class DeferralIn(SendBackIn):
+    """A request to let the work rest."""
+
+    until = serializers.DateTimeField(help_text="When it can go on.")
+
+
 class ConfirmIn(StepIn):
     """The street chief's word from the spot."""
 

@@ -16,6 +16,8 @@ urlpatterns = [
     path("work/<uuid:order_id>/take-on", views.TakeOn.as_view()),
     path("work/<uuid:order_id>/handled", views.Handled.as_view()),
     path("work/<uuid:order_id>/send-back", views.SendBack.as_view()),
+    path("work/<uuid:order_id>/extension", views.AskExtension.as_view()),
+    path("work/<uuid:order_id>/deferral", views.AskDeferral.as_view()),
     path("events/<uuid:event_id>/confirm", views.Confirm.as_view()),
     path("photos", views.Photos.as_view()),
     path("ticket", views.Ticket.as_view()),

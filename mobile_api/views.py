@@ -20,7 +20,7 @@ from rest_framework.response import Response
 from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView
 
-from fieldops import fieldwork, followup, logins, queries
+from fieldops import approvals, fieldwork, followup, logins, queries
 from fieldops.assignment import explain
 from fieldops.errors import NotFound, NotPermitted
 from fieldops.intake import Draft, Receipt, channel_for, receive
@@ -279,6 +279,36 @@ class SendBack(FieldView):
         given, submission = _submission(request, s.SendBackIn, order_id, "send_back")
         return _step(
             fieldwork.send_back(order_id, by=self.person, submission=submission, reason=given["note"])
+        )
+
+
+class AskExtension(FieldView):
+    """申请延期."""
+
+    @extend_schema(request=s.SendBackIn, responses={200: s.StepOut, **Problem})
+    def post(self, request: Request, order_id: UUID) -> Response:
+        """Ask for one original limit more, with the reason; a shift leader decides."""
+        given, submission = _submission(request, s.SendBackIn, order_id, "ask_extension")
+        return _step(
+            approvals.ask_extension(order_id, by=self.person, submission=submission, reason=given["note"])
+        )
+
+
+class AskDeferral(FieldView):
+    """申请挂账."""
+
+    @extend_schema(request=s.DeferralIn, responses={200: s.StepOut, **Problem})
+    def post(self, request: Request, order_id: UUID) -> Response:
+        """Ask to let the work rest until a time within a year, with the reason; a shift leader decides."""
+        given, submission = _submission(request, s.DeferralIn, order_id, "ask_deferral")
+        return _step(
+            approvals.ask_deferral(
+                order_id,
+                by=self.person,
+                submission=submission,
+                reason=given["note"],
+                until=given["until"],
+            )
         )
 
 

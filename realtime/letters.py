@@ -28,9 +28,16 @@ _POLICY: dict[Step, tuple[LetterKind, Role | None]] = {
     Step.EXPIRE: (LetterKind.EXPIRED, Role.DISPATCHER),
     Step.SEND_BACK: (LetterKind.SENT_BACK, Role.DISPATCHER),
     Step.HANDLE: (LetterKind.CONFIRM, Role.STREET_CHIEF),
+    Step.ASK_EXTENSION: (LetterKind.REQUEST, Role.SHIFT_LEADER),
+    Step.ASK_DEFERRAL: (LetterKind.REQUEST, Role.SHIFT_LEADER),
+    Step.EXTEND: (LetterKind.DECISION, None),
+    Step.DEFER: (LetterKind.DECISION, None),
+    Step.REFUSE: (LetterKind.DECISION, None),
+    Step.RESUME: (LetterKind.RESUMED, None),
+    Step.VOID: (LetterKind.RECALL, None),
 }
 # After these the reporters who hold a post get their answer.
-_ANSWERED = frozenset({Step.CLOSE, Step.DECLINE, Step.DO_NOT_FILE})
+_ANSWERED = frozenset({Step.CLOSE, Step.DECLINE, Step.DO_NOT_FILE, Step.VOID})
 
 # One statement: resolve the addresses, raise each mailbox's counter (made on first use, locked in order of
 # its key), number the letters within each mailbox. Nothing that commits later can get a lower number.

@@ -62,6 +62,9 @@ class LetterKind(models.TextChoices):
     RECALL = "recall", _("Your dispatch is recalled")
     EXPIRED = "expired", _("A dispatch was not taken on in time")
     CONFIRM = "confirm", _("Confirm on site")
+    REQUEST = "request", _("A department asks for a decision")
+    DECISION = "decision", _("What you asked for is decided")
+    RESUMED = "resumed", _("Deferred work goes on")
     SENT_BACK = "sent_back", _("A department sent the case back")
     ANSWER = "answer", _("Your report has an answer")
 

@@ -115,6 +115,11 @@ def dispatcher(db: None) -> User:
 
 
 @pytest.fixture
+def shift_leader(db: None) -> User:
+    return _person("shift")
+
+
+@pytest.fixture
 def leader(db: None) -> User:
     return _person("leader")
 

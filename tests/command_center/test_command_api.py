@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from fieldops import approvals, fieldwork
 from fieldops.intake import Receipt
 from fieldops.models import Event, FilingCondition, Holding, Photo, User
 from fieldops.rights import current_posts
@@ -257,3 +258,21 @@ def test_administration_has_no_door_of_its_own(db: None, dispatcher: User) -> No
     ):
         assert logged_in(admin).get(f"/admin/{page}").status_code == 200
     assert logged_in(admin).get("/admin/fieldops/event/").status_code == 404
+
+
+def test_a_request_is_shown_and_offered_to_the_shift_leader_alone(
+    dispatched: Event, shift_leader: User, dispatcher: User
+) -> None:
+    handler, order = handler_of(dispatched), dispatched.work_orders.get()
+    fieldwork.take_on(order.pk, by=handler, submission=key())
+    approvals.ask_extension(order.pk, by=handler, submission=key(), reason="等待配件")
+    path = f"events/{dispatched.pk}"
+    found = get(shift_leader, path).json()
+    assert found["request"] == {"label": "Ask for an extension", "reason": "等待配件", "until": None}
+    offered = {action["name"] for action in found["actions"]}
+    assert {"extend", "refuse", "void"} <= offered
+    assert "defer" not in offered
+    assert not {"extend", "refuse", "void"} & {a["name"] for a in get(dispatcher, path).json()["actions"]}
+    answer = act(shift_leader, dispatched, "extend", reason="同意", version=found["version"])
+    assert answer.json()["request"] is None
+    assert answer.json()["due_at"] > found["due_at"]

@@ -15,21 +15,44 @@ FOLLOWS = {
     "reported": {"locate": "located"},
     "located": {"accept": "accepted", "decline": "declined", "move_cell": "located"},
     "accepted": {"file": "filed", "do_not_file": "not_filed", "move_cell": "accepted"},
-    "filed": {"assign": "assigned", "move_cell": "filed"},
-    "assigned": {"assign": "assigned", "dispatch": "dispatched", "move_cell": "assigned"},
+    "filed": {"assign": "assigned", "move_cell": "filed", "void": "voided"},
+    "assigned": {"assign": "assigned", "dispatch": "dispatched", "move_cell": "assigned", "void": "voided"},
     "dispatched": {
         "take_on": "taken_on",
         "send_back": "filed",
         "recall": "assigned",
         "expire": "dispatched",
         "move_cell": "dispatched",
+        "void": "voided",
     },
-    "taken_on": {"handle": "handled", "send_back": "filed", "recall": "assigned", "move_cell": "taken_on"},
-    "handled": {"confirm": "confirmed", "rework": "dispatched", "move_cell": "handled"},
-    "confirmed": {"close": "closed", "move_cell": "confirmed"},
+    "taken_on": {
+        "handle": "handled",
+        "send_back": "filed",
+        "recall": "assigned",
+        "move_cell": "taken_on",
+        "ask_extension": "taken_on",
+        "ask_deferral": "taken_on",
+        "void": "voided",
+    },
+    "deferred": {"resume": "taken_on", "move_cell": "deferred", "void": "voided"},
+    "handled": {"confirm": "confirmed", "rework": "dispatched", "move_cell": "handled", "void": "voided"},
+    "confirmed": {"close": "closed", "move_cell": "confirmed", "void": "voided"},
     "closed": {},
     "declined": {},
     "not_filed": {},
+    "voided": {},
+}
+# While a request is pending: what answers it, and nothing else may be asked for.
+WORK = {
+    "handle": "handled",
+    "send_back": "filed",
+    "recall": "assigned",
+    "move_cell": "taken_on",
+    "void": "voided",
+}
+PENDING = {
+    "extend": {**WORK, "extend": "taken_on", "refuse": "taken_on"},
+    "defer": {**WORK, "defer": "deferred", "refuse": "taken_on"},
 }
 WHO = {
     "accept": {"intake_operator", "shift_leader"},
@@ -47,6 +70,13 @@ WHO = {
     "move_cell": {"dispatcher", "shift_leader"},
     "recall": {"dispatcher", "shift_leader"},
     "expire": set(),
+    "ask_extension": {"department_handler"},
+    "ask_deferral": {"department_handler"},
+    "extend": {"shift_leader", "supervisor"},
+    "defer": {"shift_leader", "supervisor"},
+    "refuse": {"shift_leader", "supervisor"},
+    "resume": {"department_handler", "shift_leader"},
+    "void": {"shift_leader"},
     "report": set(),
     "locate": set(),
 }
@@ -68,6 +98,21 @@ def test_each_step_follows_exactly_where_the_handbook_says(status: Status | None
 
 
 @pytest.mark.parametrize("step", list(Step), ids=str)
+@pytest.mark.parametrize("asked_for", PENDING)
+def test_a_pending_request_is_answered_by_the_right_steps_alone(asked_for: str, step: Step) -> None:
+    event = Event(status="taken_on", asked_for=asked_for, version=3)
+    expected = PENDING[asked_for].get(step.value)
+    if expected is None:
+        with pytest.raises(IllegalTransition):
+            take_step(event, step, actor=SYSTEM, at=timezone.now(), reason="words")
+        assert (event.status, event.asked_for) == ("taken_on", asked_for)
+    else:
+        take_step(event, step, actor=SYSTEM, at=timezone.now(), reason="words")
+        still_asked = asked_for if step == Step.MOVE_CELL else ""
+        assert (event.status, event.asked_for) == (expected, still_asked)
+
+
+@pytest.mark.parametrize("step", list(Step), ids=str)
 def test_each_step_is_for_exactly_the_roles_the_handbook_names(step: Step) -> None:
     assert {role.value for role in TABLE[step].roles} == WHO[step.value]
 
@@ -75,8 +120,9 @@ def test_each_step_is_for_exactly_the_roles_the_handbook_names(step: Step) -> No
 @pytest.mark.parametrize("step", [step for step in Step if TABLE[step].needs_reason], ids=str)
 def test_a_step_that_turns_someone_away_says_why(step: Step) -> None:
     [*sources] = TABLE[step].sources
+    pending = next(iter(TABLE[step].answers), "")
     for status in sources:
-        event = Event(status=status, version=1)
+        event = Event(status=status, asked_for=pending, version=1)
         with pytest.raises(ReasonMissing):
             take_step(event, step, actor=SYSTEM, at=timezone.now(), reason="  ")
         with pytest.raises(ReasonMissing):
@@ -92,6 +138,10 @@ def test_turning_away_always_needs_a_reason() -> None:
         "rework",
         "recall",
         "move_cell",
+        "ask_extension",
+        "ask_deferral",
+        "refuse",
+        "void",
     }
 
 

@@ -302,6 +302,23 @@ def test_sending_back_wants_a_reason(dispatched: Event) -> None:
     assert answer.json()["status"] == "filed"
 
 
+def test_more_time_and_rest_are_asked_for_from_the_phone(dispatched: Event) -> None:
+    phone = Phone(handler_of(dispatched))
+    [order] = phone.get("work").json()["orders"]
+    path = f"work/{order['id']}"
+    asked = {"id": new_id(), "note": "等待配件"}
+    is_problem(phone.post(f"{path}/extension", asked), 409, "illegal_transition")
+    phone.post(f"{path}/take-on", {"id": new_id()})
+    is_problem(phone.post(f"{path}/extension", {"id": new_id()}), 400, "invalid")
+    is_problem(phone.post(f"{path}/deferral", asked), 400, "invalid")
+    far = {**asked, "until": "2031-01-01T00:00:00Z"}
+    is_problem(phone.post(f"{path}/deferral", far), 422, "not_deferrable")
+    assert phone.post(f"{path}/extension", asked).json()["status"] == "taken_on"
+    assert phone.post(f"{path}/extension", asked).json()["kind"] == "ask_extension"
+    dispatched.refresh_from_db()
+    assert dispatched.asked_for == "extend"
+
+
 def test_strangers_do_not_even_learn_that_an_order_exists(
     dispatched: Event, grid_worker: User, resident: User
 ) -> None:

@@ -100,6 +100,8 @@ export interface Detail extends Frame {
   work_orders: WorkOrder[];
   photos: Photo[];
   timeline: TimelineEntry[];
+  request: { label: string; reason: string; until: string | null } | null;
+  deferred_until: string | null;
   nearby: string[];
   actions: Action[];
 }

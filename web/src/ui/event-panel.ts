@@ -180,6 +180,7 @@ export class EventPanel {
       ['facts', [detail.description, detail.condition, detail.due_at, detail.received_at, detail.class], () => facts(detail)],
       ['levels', detail.levels, () => section(t('panel.levels'), levelChain(detail.levels))],
       ['responsibility', detail.responsibility, () => responsibility(detail)],
+      ['request', [detail.request, detail.deferred_until], () => request(detail)],
       ['orders', detail.work_orders, () => list(t('panel.work_orders'), detail.work_orders.map(workOrder))],
       ['photos', detail.photos, () => photos(detail)],
       ['reports', detail.reports, () => list(t('panel.reports'), detail.reports.map(report))],
@@ -252,6 +253,18 @@ function responsibility(detail: Detail): Node | null {
   if (!detail.responsibility) return null;
   const { department, why } = detail.responsibility;
   return section(t('panel.responsibility'), el('p', { class: 'strong' }, department), el('p', { class: 'why' }, why));
+}
+
+/** What a department asks for and nobody has decided, or until when the work rests. */
+function request(detail: Detail): Node | null {
+  if (detail.deferred_until) return section(t('panel.deferred_until'), el('p', {}, exactTime(detail.deferred_until)));
+  if (!detail.request) return null;
+  const { label, reason, until } = detail.request;
+  return section(
+    t('panel.request'),
+    el('p', { class: 'strong' }, until ? `${label} → ${exactTime(until)}` : label),
+    el('p', { class: 'why' }, reason),
+  );
 }
 
 function workOrder(order: WorkOrder): Node {
