@@ -24,6 +24,7 @@ from fieldops.rights import current_posts, events_visible_to, may
 from fieldops.status import PHASE, TABLE, Phase, Role, Status, Step
 from gridmap.geojson import grid_geojson
 from gridmap.models import Cell, Department, GridUnit, Level
+from realtime import proof
 
 MOST_EVENTS = 2000
 
@@ -188,7 +189,7 @@ def _detail(event: Event, posts: list[Post]) -> dict[str, Any]:
     whole = queries.whole_case(event)
     for order in whole["work_orders"]:
         order["sent_at"] = order["dispatched_at"]  # the letter is written with the order
-    return {**whole, "actions": _actions(event, posts)}
+    return {**whole, "delivery": proof.delivery_of(event), "actions": _actions(event, posts)}
 
 
 class ActionIn(serializers.Serializer):
@@ -278,6 +279,14 @@ def _fields(step: Step, event: Event) -> list[dict[str, Any]]:
         value = choices[0]["value"] if choices else None
         return [{"name": "post", "label": _("Post"), "required": True, "value": value, "choices": choices}]
     return [reason] if TABLE[step].needs_reason else []
+
+
+class Undelivered(CommandView):
+    """Letters that no device acknowledges, for those who can do something about it."""
+
+    def get(self, request: Request) -> Response:
+        """The queue, oldest first."""
+        return Response({"letters": proof.undelivered(self.person, self.posts)})
 
 
 class PhotoFile(CommandView):

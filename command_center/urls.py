@@ -15,5 +15,6 @@ urlpatterns = [
     path("api/command/events", api.Events.as_view()),
     path("api/command/events/<uuid:event_id>", api.EventDetail.as_view()),
     path("api/command/events/<uuid:event_id>/<str:action>", api.EventAction.as_view()),
+    path("api/command/undelivered", api.Undelivered.as_view()),
     path("api/command/photos/<uuid:photo_id>", api.PhotoFile.as_view()),
 ]

@@ -22,5 +22,15 @@ app.conf.beat_schedule = {
         "options": {"expires": 10},
     },
     "resume-deferred-cases": {"task": "fieldops.tasks.resume_deferred_cases", "schedule": 60.0},
+    "escalate-undelivered": {
+        "task": "realtime.tasks.escalate_undelivered",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
+    "send-notifications": {
+        "task": "realtime.tasks.send_notifications",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
     "make-missing-thumbnails": {"task": "fieldops.tasks.make_missing_thumbnails", "schedule": 30.0},
 }

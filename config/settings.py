@@ -201,6 +201,17 @@ REALTIME_SLOW_SECONDS = env.float("REALTIME_SLOW_SECONDS", default=10.0)
 REALTIME_SOCKETS_PER_PERSON = env.int("REALTIME_SOCKETS_PER_PERSON", default=10)
 REALTIME_FRAMES_PER_SECOND = env.float("REALTIME_FRAMES_PER_SECOND", default=20.0)
 
+# --- ways out of the house, for letters that no device acknowledges ---------------------------------
+NOTIFY_ADAPTERS = {"email": "realtime.notify.email", "webhook": "realtime.notify.webhook"} | env.dict(
+    "NOTIFY_ADAPTERS", default={}
+)
+NOTIFY_TIMEOUT_SECONDS = env.float("NOTIFY_TIMEOUT_SECONDS", default=10.0)
+NOTIFY_WEBHOOK_ORIGINS = env.list("NOTIFY_WEBHOOK_ORIGINS", default=[])
+NOTIFY_WEBHOOK_SECRET = env.str("NOTIFY_WEBHOOK_SECRET", default=SECRET_KEY)
+vars().update(env.email_url("EMAIL_URL", default="smtp://127.0.0.1:25"))
+EMAIL_TIMEOUT = NOTIFY_TIMEOUT_SECONDS
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="grid@localhost")
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.db import connection, transaction
@@ -44,10 +44,11 @@ _ANSWERED = frozenset({Step.CLOSE, Step.DECLINE, Step.DO_NOT_FILE, Step.VOID})
 _WRITE = """
 WITH note AS (
     SELECT * FROM ROWS FROM (jsonb_to_recordset(%(notes)s::jsonb) AS (
-        post_id bigint, role text, units bigint[], answers uuid, kind text, event_version int, payload jsonb
-    )) WITH ORDINALITY AS n(post_id, role, units, answers, kind, event_version, payload, ord)
+        post_id bigint, role text, units bigint[], answers uuid,
+        kind text, event uuid, event_version int, payload jsonb
+    )) WITH ORDINALITY AS n(post_id, role, units, answers, kind, event, event_version, payload, ord)
 ), addressed AS (
-    SELECT note.ord, note.kind, note.event_version, note.payload, p.id AS post_id
+    SELECT note.ord, note.kind, note.event, note.event_version, note.payload, p.id AS post_id
     FROM note CROSS JOIN LATERAL (
         SELECT note.post_id AS id WHERE note.post_id IS NOT NULL
         UNION
@@ -67,7 +68,7 @@ WITH note AS (
 INSERT INTO realtime_letter (mailbox_id, seq, kind, event_id, event_version, payload, created_at)
 SELECT post_id,
        last_seq - count(*) OVER (PARTITION BY post_id) + row_number() OVER (PARTITION BY post_id ORDER BY ord),
-       kind, %(event)s, event_version, payload, %(now)s
+       kind, event, event_version, payload, %(now)s
 FROM addressed JOIN counted USING (post_id)
 RETURNING mailbox_id
 """
@@ -80,29 +81,42 @@ def write_letters(*, event: Event, transitions: list[Transition], **_: Any) -> N
     a report that went straight through to dispatch leaves no letter at the desks.
     """
     notes = list(_notes(event, transitions))
-    mailboxes: set[int] = set()
-    if notes:
-        with connection.cursor() as cursor:
-            cursor.execute(_WRITE, {"notes": json.dumps(notes), "event": event.pk, "now": timezone.now()})
-            mailboxes = {row[0] for row in cursor.fetchall()}
-        if not mailboxes and any(note.get("role") for note in notes):
-            log.warning("case %s: nobody holds the post that %s is for", event.number, notes[0]["role"])
+    mailboxes = _write(notes)
+    if not mailboxes and any(note.get("role") for note in notes):
+        log.warning("case %s: nobody holds the post that %s is for", event.number, notes[0]["role"])
     case = str(event.pk)
     transaction.on_commit(lambda: doorbell.ring(mailboxes=mailboxes, cases=[case]), robust=True)
+
+
+def warn_of_undelivered(warnings: Iterable[tuple[int, Event, dict[str, Any]]]) -> None:
+    """Tell posts that a letter about a case is not acknowledged; the last statement of its transaction."""
+    notes = [
+        {
+            "post_id": post,
+            "units": [],
+            "kind": LetterKind.UNDELIVERED.value,
+            "event": str(event.pk),
+            "event_version": event.version,
+            "payload": {**_summary(event), **facts},
+        }
+        for post, event, facts in warnings
+    ]
+    mailboxes = _write(notes)
+    transaction.on_commit(lambda: doorbell.ring(mailboxes=mailboxes), robust=True)
+
+
+def _write(notes: list[dict[str, Any]]) -> set[int]:
+    if not notes:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITE, {"notes": json.dumps(notes), "now": timezone.now()})
+        return {row[0] for row in cursor.fetchall()}
 
 
 def _notes(event: Event, transitions: list[Transition]) -> Iterator[dict[str, Any]]:
     last = transitions[-1]
     step = Step(last.kind)
-    summary = {
-        "number": event.number,
-        "status": event.status,
-        "class": event.event_class.name,
-        "cell": event.cell.code,
-        "point": [round(event.point.x, 7), round(event.point.y, 7)],
-        "description": event.description[:200],
-        "due_at": event.due_at.isoformat() if event.due_at else None,
-    }
+    summary = _summary(event)
     if step in _POLICY:
         kind, role = _POLICY[step]
         order = last.work_order
@@ -111,6 +125,7 @@ def _notes(event: Event, transitions: list[Transition]) -> Iterator[dict[str, An
             "role": role.value if role else "",
             "units": event.cell.unit_ids,
             "kind": kind.value,
+            "event": str(event.pk),
             "event_version": event.version,
             "payload": {**summary, "order": str(order.pk) if order else None, "reason": last.reason},
         }
@@ -119,6 +134,19 @@ def _notes(event: Event, transitions: list[Transition]) -> Iterator[dict[str, An
             "answers": str(event.pk),
             "units": [],
             "kind": LetterKind.ANSWER.value,
+            "event": str(event.pk),
             "event_version": event.version,
             "payload": {**summary, "reason": last.reason},
         }
+
+
+def _summary(event: Event) -> dict[str, Any]:
+    return {
+        "number": event.number,
+        "status": event.status,
+        "class": event.event_class.name,
+        "cell": event.cell.code,
+        "point": [round(event.point.x, 7), round(event.point.y, 7)],
+        "description": event.description[:200],
+        "due_at": event.due_at.isoformat() if event.due_at else None,
+    }

@@ -1,11 +1,18 @@
 """TELL: PostgreSQL is the truth of what was sent; everything else is only a doorbell."""
 
 import uuid_utils.compat as uuid
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from fieldops.models import Event, Post
+from fieldops.models import Event, Post, User
+from gridmap.models import District
+
+from . import notify
 
 
 class Mailbox(models.Model):
@@ -61,6 +68,7 @@ class LetterKind(models.TextChoices):
     REWORK = "rework", _("The case came back for rework")
     RECALL = "recall", _("Your dispatch is recalled")
     EXPIRED = "expired", _("A dispatch was not taken on in time")
+    UNDELIVERED = "undelivered", _("A letter is not acknowledged")
     CONFIRM = "confirm", _("Confirm on site")
     REQUEST = "request", _("A department asks for a decision")
     DECISION = "decision", _("What you asked for is decided")
@@ -85,8 +93,196 @@ class Letter(models.Model):
     class Meta:
         verbose_name = _("letter")
         verbose_name_plural = _("letters")
-        indexes = [models.Index(fields=["created_at"], name="letter_by_age")]
+        indexes = [
+            models.Index(fields=["created_at"], name="letter_by_age"),
+            models.Index(
+                fields=["kind", "created_at"],
+                condition=Q(received_at__isnull=True),
+                name="letters_not_received",
+            ),
+        ]
         constraints = [models.CheckConstraint(condition=Q(seq__gt=0), name="letters_count_from_one")]
 
     def __str__(self) -> str:
         return f"{self.mailbox_id}#{self.seq} {self.kind}"
+
+
+# --- proof of delivery ------------------------------------------------------------------------------
+
+
+class Stage(models.TextChoices):
+    """How far it went with a letter that no device acknowledges."""
+
+    RECIPIENT = "recipient", _("The recipient is alerted")
+    DISPATCHER = "dispatcher", _("The dispatcher is told")
+    SUPERVISOR = "supervisor", _("The supervisor is told")
+
+
+class DeliveryPolicy(models.Model):
+    """After how long a letter of a kind that no device acknowledged goes to whom.
+
+    Without a row the defaults hold for dispatch, rework and recall, and letters of other kinds go to nobody.
+    """
+
+    district = models.ForeignKey(
+        District, models.CASCADE, verbose_name=_("district"), related_name="delivery_policies"
+    )
+    kind = models.CharField(_("kind of letter"), max_length=12, choices=LetterKind)
+    recipient_after = models.PositiveIntegerField(_("alert the recipient after, seconds"), default=60)
+    dispatcher_after = models.PositiveIntegerField(_("tell the dispatcher after, seconds"), default=180)
+    supervisor_after = models.PositiveIntegerField(_("tell the supervisor after, seconds"), default=600)
+    adapters = ArrayField(
+        models.CharField(max_length=20),
+        verbose_name=_("ways to alert"),
+        default=list,
+        blank=True,
+        help_text=_("names from the setting NOTIFY_ADAPTERS, separated by commas; empty: all"),
+    )
+    since = models.DateTimeField(_("for letters written since"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("delivery policy")
+        verbose_name_plural = _("delivery policies")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["district", "kind"], name="a_kind_of_letter_has_one_policy_in_a_district"
+            ),
+            models.CheckConstraint(
+                condition=Q(recipient_after__lt=F("dispatcher_after"))
+                & Q(dispatcher_after__lt=F("supervisor_after")),
+                name="each_stage_comes_after_the_one_before",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind=LetterKind.UNDELIVERED), name="a_warning_is_not_warned_of"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.get_kind_display()
+
+    def clean(self) -> None:
+        """Only adapters that the installation has."""
+        unknown = sorted(set(self.adapters) - set(settings.NOTIFY_ADAPTERS))
+        if unknown:
+            raise ValidationError({"adapters": _("There is no such adapter: %s") % ", ".join(unknown)})
+
+
+class ContactDetail(models.Model):
+    """Where an adapter reaches a person; nothing else is known of them here."""
+
+    user = models.ForeignKey(User, models.CASCADE, verbose_name=_("person"), related_name="contact_details")
+    adapter = models.CharField(_("adapter"), max_length=20)
+    address = models.CharField(_("address"), max_length=300)
+
+    class Meta:
+        verbose_name = _("contact detail")
+        verbose_name_plural = _("contact details")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "adapter"], name="an_adapter_reaches_a_person_at_one_address"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} · {self.adapter}"
+
+    def clean(self) -> None:
+        """Only where the adapter could send."""
+        try:
+            notify.adapter(self.adapter).check(self.address)
+        except KeyError:
+            raise ValidationError({"adapter": _("There is no such adapter: %s") % self.adapter}) from None
+        except ValueError as error:
+            raise ValidationError({"address": str(error)}) from error
+
+
+class Escalation(models.Model):
+    """One stage that one letter reached without being acknowledged. Outlives the letter."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid7, editable=False)
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="escalations")
+    seq = models.BigIntegerField()
+    stage = models.CharField(max_length=12, choices=Stage)
+    kind = models.CharField(max_length=12, choices=LetterKind)
+    event = models.ForeignKey(Event, models.PROTECT, related_name="escalations")
+    post = models.ForeignKey(Post, models.PROTECT, related_name="+")  # who is told
+    raised_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("escalation")
+        verbose_name_plural = _("escalations")
+        constraints = [
+            models.UniqueConstraint(fields=["mailbox", "seq", "stage"], name="a_letter_reaches_a_stage_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.mailbox_id}#{self.seq} → {self.stage}"
+
+
+class Notification(models.Model):
+    """One message that leaves the house. Its key goes along with every try: who gets it twice can tell."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid7, editable=False)
+    escalation = models.ForeignKey(Escalation, models.CASCADE, related_name="notifications")
+    adapter = models.CharField(max_length=20)
+    recipient = models.ForeignKey(User, models.CASCADE, related_name="+")
+    tries = models.PositiveSmallIntegerField(default=0)
+    next_try_at = models.DateTimeField(null=True)  # empty once it is sent, or given up
+    sent_at = models.DateTimeField(null=True)
+    problem = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("notification")
+        verbose_name_plural = _("notifications")
+        indexes = [
+            models.Index(
+                fields=["next_try_at"], condition=Q(next_try_at__isnull=False), name="notifications_to_send"
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["escalation", "adapter", "recipient"], name="a_stage_alerts_a_person_once_each_way"
+            ),
+            models.CheckConstraint(
+                condition=Q(sent_at__isnull=True) | Q(next_try_at__isnull=True), name="what_is_sent_is_done"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.adapter} {self.id}"
+
+
+class LetterRetention(models.Model):
+    """When a district's letters are dropped. Without a row the defaults hold."""
+
+    district = models.OneToOneField(
+        District,
+        models.CASCADE,
+        primary_key=True,
+        verbose_name=_("district"),
+        related_name="letter_retention",
+    )
+    keep_days = models.PositiveIntegerField(
+        _("days kept at most"), default=90, help_text=_("acknowledged or not")
+    )
+    keep_acknowledged_days = models.PositiveIntegerField(
+        _("days kept once every device has acknowledged"), default=30
+    )
+    device_forgotten_days = models.PositiveIntegerField(
+        _("days after which a silent device is not waited for"), default=30
+    )
+
+    class Meta:
+        verbose_name = _("retention of letters")
+        verbose_name_plural = _("retention of letters")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(keep_acknowledged_days__gt=0)
+                & Q(keep_acknowledged_days__lte=F("keep_days"))
+                & Q(device_forgotten_days__gt=0),
+                name="acknowledged_letters_go_no_later_than_others",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.district_id}"

@@ -1,29 +1,66 @@
 """What of delivery is timed."""
 
-from datetime import timedelta
-
 from celery import shared_task
-from django.db import transaction
+from django.db import connection
 from django.utils import timezone
 
-from .models import Letter, Mailbox
+from . import escalation
+from .models import LetterRetention, Mailbox
 
-KEEP = timedelta(days=90)
+# A letter goes when it is too old, or when it is old enough and every device that is still about has stored it.
+# What goes is always the oldest part. The counter is locked last and for a moment only.
+PRUNE = """
+WITH waits AS (
+    SELECT min(ack.acked_seq) AS acked FROM realtime_mailboxack ack
+    JOIN realtime_mailbox box ON box.post_id = ack.mailbox_id
+    WHERE ack.mailbox_id = %(box)s AND ack.epoch = box.epoch
+      AND ack.last_seen > %(now)s - %(forgotten)s * interval '1 day'
+), newest AS (
+    SELECT max(letter.seq) AS seq FROM realtime_letter letter, waits
+    WHERE letter.mailbox_id = %(box)s AND (
+        letter.created_at < %(now)s - %(keep)s * interval '1 day'
+        OR (letter.created_at < %(now)s - %(keep_acked)s * interval '1 day' AND letter.seq <= waits.acked))
+), gone AS (
+    DELETE FROM realtime_letter letter USING newest
+    WHERE letter.mailbox_id = %(box)s AND letter.seq <= newest.seq RETURNING 1
+), counted AS (
+    UPDATE realtime_mailbox box SET pruned_seq = newest.seq FROM newest
+    WHERE box.post_id = %(box)s AND newest.seq > box.pruned_seq
+)
+SELECT count(*) FROM gone
+"""
 
 
 @shared_task
 def prune_letters() -> int:
-    """Drop letters older than 90 days; a device that comes back later starts over from a snapshot."""
-    dropped = 0
-    for box_id in Mailbox.objects.order_by("pk").values_list("pk", flat=True):
-        with transaction.atomic():
-            box = Mailbox.objects.select_for_update().get(pk=box_id)
-            old = Letter.objects.filter(mailbox=box, created_at__lt=timezone.now() - KEEP)
-            newest = old.order_by("-seq").values_list("seq", flat=True).first()
-            if newest is None:
-                continue
-            # Everything below goes too: what is pruned is always a prefix.
-            dropped += Letter.objects.filter(mailbox=box, seq__lte=newest).delete()[0]
-            box.pruned_seq = newest
-            box.save(update_fields=["pruned_seq"])
+    """Drop letters as each district's row of `LetterRetention` says; a device that comes back later gets a snapshot."""
+    now, dropped = timezone.now(), 0
+    rows = {row.district_id: row for row in LetterRetention.objects.all()}
+    boxes = Mailbox.objects.order_by("pk").values_list("pk", "post__district")
+    for box, district in boxes:
+        held = rows.get(district) or LetterRetention()
+        with connection.cursor() as sql:
+            sql.execute(
+                PRUNE,
+                {
+                    "box": box,
+                    "now": now,
+                    "keep": held.keep_days,
+                    "keep_acked": held.keep_acknowledged_days,
+                    "forgotten": held.device_forgotten_days,
+                },
+            )
+            dropped += sql.fetchone()[0]
     return dropped
+
+
+@shared_task
+def escalate_undelivered() -> int:
+    """Go one stage further with every letter that nobody acknowledged in time."""
+    return escalation.escalate()
+
+
+@shared_task
+def send_notifications() -> int:
+    """Send what has to leave the house."""
+    return escalation.send_notifications()

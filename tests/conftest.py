@@ -60,6 +60,13 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> It
     with psycopg.connect(**database("postgres"), autocommit=True) as admin:
         admin.execute("DROP DATABASE IF EXISTS served WITH (FORCE)")
         admin.execute(f'CREATE DATABASE served TEMPLATE "{original}"')
+    with psycopg.connect(**database("served"), autocommit=True) as sql:
+        # Its people are slow to acknowledge; that is told where it is tested.
+        sql.execute(
+            "INSERT INTO realtime_deliverypolicy (district_id, kind, recipient_after, dispatcher_after, supervisor_after,"
+            " adapters, since) SELECT code, kind, 86400, 86401, 86402, '{}', now() FROM gridmap_district,"
+            " unnest(ARRAY['dispatch', 'rework', 'recall']) AS k (kind)"
+        )
     yield
     with psycopg.connect(**database("postgres"), autocommit=True) as admin:
         for name in ("served", original):

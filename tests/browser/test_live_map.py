@@ -3,12 +3,13 @@
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 import uuid_utils.compat as uuid
 from playwright.sync_api import Page, expect
 
 from devstack.clients import PASSWORD
-from tests.conftest import Served
+from tests.conftest import Served, database
 
 MARKER = "id => window.commandCenter.markers().find(m => m.id === id)"
 
@@ -120,3 +121,39 @@ def test_nothing_is_loaded_from_elsewhere_and_nothing_is_blocked(
     log_in("dispatch1")
     assert [url for url in asked if not url.startswith((served.url, "data:", "blob:"))] == []
     assert complaints == []
+
+
+def test_a_dispatch_that_no_device_stores_comes_onto_the_dispatchers_screen(
+    log_in: Any, served: Served
+) -> None:
+    with psycopg.connect(**database("served"), autocommit=True) as sql:
+        hurry = (
+            "UPDATE realtime_deliverypolicy SET recipient_after = %s, dispatcher_after = %s, since = now()"
+            " WHERE kind = 'dispatch'"
+        )
+        sql.execute(hurry, [0, 1])
+        try:
+            with httpx.Client(base_url=served.url, timeout=20) as http:
+                who = {"username": "worker002", "password": PASSWORD}
+                token = http.post("/api/v1/login", json=who).json()["token"]
+                http.headers["Authorization"] = f"Token {token}"
+                entry = next(c for c in http.get("/api/v1/event-classes").json() if c["key"] == "event/0104")
+                body = {"id": str(uuid.uuid7()), "class": "event/0104", "description": "无人接收"}
+                place = {"x": 110.01, "y": 40.655, "system": "WGS84", "accuracy_m": 5}
+                filed = http.post(
+                    "/api/v1/reports", json={**body, **place, "condition": entry["conditions"][0]["id"]}
+                ).json()
+            assert filed["event"]["status"] == "dispatched"
+            page: Page = log_in("dispatch2")
+            row = page.locator(f'[data-testid="undelivered-row"][data-event-id="{filed["event"]["id"]}"]')
+            row.wait_for(state="attached", timeout=30_000)
+            expect(page.locator('[data-testid="undelivered-count"]')).to_contain_text("未送达")
+            page.locator('[data-testid="undelivered-count"]').click()
+            row.locator("button").click()
+            panel = page.locator('[data-testid="event-panel"]')
+            fact = panel.locator('[data-testid="delivery-fact"]')
+            expect(fact.locator("visible=true").first).to_be_visible(timeout=10_000)
+            kinds = [one.get_attribute("data-kind") for one in fact.all()]
+            assert kinds == ["told_dispatcher", "told_recipient", "sent"]
+        finally:
+            sql.execute(hurry, [86400, 86401])

@@ -3,11 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import uuid_utils.compat as uuid
 from django.db import connections, transaction
+from django.utils import timezone
 
 from fieldops import desk, fieldwork
 from fieldops.errors import Conflict
@@ -16,9 +18,11 @@ from fieldops.intake import receive
 from fieldops.lifecycle import Submission
 from fieldops.models import Event, EventClass, FilingCondition, Report, Transition, User
 from gridmap.models import Cell
-from realtime import mail
-from realtime.models import Letter, Mailbox
+from realtime import mail, notify
+from realtime.escalation import escalate, send_notifications
+from realtime.models import ContactDetail, Escalation, Letter, Mailbox, Notification
 from tests.conftest import draft_of, handler_of
+from tests.realtime import counting_adapter
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -151,6 +155,36 @@ def test_two_schedulers_tell_of_an_expired_dispatch_once(people: dict[str, User]
     order = event.work_orders.get()
     assert sorted(at_once(*[lambda: expire(order.pk)] * 6)) == [False] * 5 + [True]
     assert Letter.objects.filter(kind="expired").count() == 1
+
+
+def test_two_schedulers_never_tell_or_send_twice(
+    people: dict[str, User], kind: EventClass, settings: Any
+) -> None:
+    """Six scans at once over a dozen late letters; then six senders over what has to leave the house."""
+    condition = FilingCondition.objects.filter(event_class=kind).first()
+    handlers = set()
+    for cell in Cell.objects.order_by("code")[::130]:
+        event = receive(draft_of(people["worker001"], cell, kind, condition_id=condition.pk)).event
+        if event.status == "dispatched":
+            handlers.add(handler_of(event).pk)
+    settings.NOTIFY_ADAPTERS = {"email": "tests.realtime.counting_adapter"}
+    for user in handlers:
+        ContactDetail.objects.create(user_id=user, adapter="email", address=f"{user}@example.org")
+    late = Letter.objects.filter(kind="dispatch").count()
+    assert late > 5
+    at = timezone.now() + timedelta(minutes=5)
+    try:
+        assert sum(at_once(*[lambda: escalate(at=at)] * 6)) == 2 * late
+        assert Escalation.objects.count() == 2 * late
+        assert Letter.objects.filter(kind="undelivered").count() == late
+        notify.adapter.cache_clear()
+        assert Notification.objects.count() == late
+        for _ in range(late):
+            at_once(*[lambda: send_notifications(at=at)] * 6)
+        assert sorted(counting_adapter.SENT) == sorted(Notification.objects.values_list("pk", flat=True))
+    finally:
+        notify.adapter.cache_clear()
+        ContactDetail.objects.all().delete()
 
 
 def test_one_step_key_on_two_cases_at_once_is_a_conflict(people: dict[str, User], kind: EventClass) -> None:

@@ -1,10 +1,13 @@
 """Letters: who gets which, numbered without gaps, read by cursor."""
 
+import io
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 import uuid_utils.compat as uuid
+from django.core.management import call_command
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from fieldops import desk, fieldwork, followup
@@ -14,7 +17,7 @@ from fieldops.lifecycle import Submission
 from fieldops.models import Event, FilingCondition, Post, ResponsibilityRule, User
 from gridmap.models import Cell
 from realtime import mail
-from realtime.models import Letter, Mailbox, MailboxAck
+from realtime.models import Letter, LetterRetention, Mailbox, MailboxAck
 from realtime.tasks import prune_letters
 from tests.conftest import chief_of, handler_of
 from tests.fieldops.test_field_work import handled_by
@@ -167,3 +170,53 @@ def test_a_reporters_snapshot_holds_their_own_cases(file_report: File, resident:
     found = mail.read_letters(post.pk, epoch=uuid.uuid4(), cursor=0)
     assert [case["id"] for case in found.snapshot["cases"]] == [str(event.pk)]
     assert mail.read_letters(post.pk, epoch=found.epoch, cursor=0).snapshot is None
+
+
+# --- pruning by policy, and a restored backup -----------------------------------------------------------
+
+
+def aged(box: Mailbox, *, days: int, up_to: int) -> None:
+    Letter.objects.filter(mailbox=box, seq__lte=up_to).update(
+        created_at=timezone.now() - timedelta(days=days)
+    )
+
+
+def acknowledged(box: Mailbox, seq: int, *, days_ago: int = 0) -> None:
+    device = uuid.uuid4()
+    mail.acknowledge(box.pk, device=device, epoch=box.epoch, seq=seq)
+    MailboxAck.objects.filter(device_id=device).update(last_seen=timezone.now() - timedelta(days=days_ago))
+
+
+def test_what_every_device_has_stored_goes_earlier(box: Mailbox) -> None:
+    aged(box, days=31, up_to=3)
+    assert prune_letters() == 0  # nobody has stored anything
+    acknowledged(box, 3)
+    acknowledged(box, 2)
+    acknowledged(box, 0, days_ago=31)  # a phone at the bottom of the river holds nothing up
+    assert prune_letters() == 2
+    acknowledged(box, 4)
+    box.refresh_from_db()
+    assert box.pruned_seq == 2
+
+
+def test_a_district_decides_how_long_letters_are_kept(box: Mailbox) -> None:
+    LetterRetention.objects.create(
+        district=box.post.district, keep_days=5, keep_acknowledged_days=2, device_forgotten_days=30
+    )
+    aged(box, days=3, up_to=4)
+    aged(box, days=6, up_to=1)
+    acknowledged(box, 2)
+    assert prune_letters() == 2
+    with pytest.raises(IntegrityError), transaction.atomic():
+        LetterRetention.objects.update(keep_acknowledged_days=6)
+
+
+def test_after_a_restore_every_device_takes_a_snapshot(box: Mailbox) -> None:
+    acknowledged(box, 4)
+    call_command("renew_epochs", stdout=io.StringIO())
+    found = mail.read_letters(box.pk, epoch=box.epoch, cursor=4)
+    assert found.reset and found.epoch != box.epoch and len(found.snapshot["cases"]) == 4
+    with pytest.raises(NotPermitted):
+        mail.acknowledge(box.pk, device=uuid.uuid4(), epoch=box.epoch, seq=4)
+    again = mail.read_letters(box.pk, epoch=found.epoch, cursor=found.last_seq)
+    assert not again.reset and again.letters == []

@@ -1,6 +1,6 @@
 /** Requests to the command center's HTTP interface; refusals become `Problem`. */
 
-import type { Detail, FieldValue, ProblemBody, Session, Snapshot } from './contract';
+import type { Detail, FieldValue, ProblemBody, Session, Snapshot, UndeliveredLetter } from './contract';
 
 /** A refusal that says what is wrong (RFC 9457), or, with status 0, a server that could not be reached. */
 export class Problem extends Error {
@@ -23,6 +23,9 @@ export const loadSnapshot = (signal?: AbortSignal): Promise<Snapshot> => request
 
 export const loadDetail = (id: string, signal?: AbortSignal): Promise<Detail> =>
   request(`/api/command/events/${encodeURIComponent(id)}`, { signal });
+
+/** The letters that no device acknowledges, oldest first. */
+export const loadUndelivered = (): Promise<{ letters: UndeliveredLetter[] }> => request('/api/command/undelivered');
 
 /** The boundaries of level 1 to 5 or of the cells, as a GeoJSON FeatureCollection in WGS-84. */
 export const loadGrid = (level: string): Promise<object> => request(`/api/command/grid/${level}`);

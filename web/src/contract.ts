@@ -50,6 +50,8 @@ export interface WorkOrder {
   seen_at: string | null;
   taken_on_at: string | null;
   handled_at: string | null;
+  expired_at?: string | null;
+  recalled_at?: string | null;
   sent_back_at?: string | null;
   due_at: string | null;
 }
@@ -73,6 +75,26 @@ export interface TimelineEntry {
   post: string | null;
   occurred_at: string;
   reason: string;
+}
+
+/** A fact of delivery: sent, received, seen, accepted, or who was told when it was not. */
+export interface DeliveryFact {
+  at: string;
+  kind: string;
+  label: string;
+  post: string;
+  order: string | null;
+}
+
+/** A letter that went to the dispatcher because no device acknowledged it. */
+export interface UndeliveredLetter {
+  event: string;
+  number: string;
+  class: string;
+  letter: string;
+  post: string;
+  sent_at: string;
+  stage: 'dispatcher' | 'supervisor';
 }
 
 export type FieldValue = string | number | null;
@@ -102,6 +124,7 @@ export interface Detail extends Frame {
   timeline: TimelineEntry[];
   request: { label: string; reason: string; until: string | null } | null;
   deferred_until: string | null;
+  delivery: DeliveryFact[];
   nearby: string[];
   actions: Action[];
 }

@@ -15,6 +15,7 @@ import { EventList } from './ui/event-list';
 import { EventPanel } from './ui/event-panel';
 import { legend, LevelSwitch } from './ui/map-controls';
 import { TopBar } from './ui/top-bar';
+import { Undelivered } from './ui/undelivered';
 import { learnWords, placeOf, statusLabel } from './words';
 
 /** Changes are gathered for so long before they are drawn: a burst of frames costs one drawing. */
@@ -76,6 +77,7 @@ function run(session: Session): void {
     () => select(null),
     (id) => select({ event: id }),
   );
+  const undelivered = new Undelivered((id) => select({ event: id }));
   const levels = new LevelSwitch(session.levels, (level) => map.boundaries.toggle(level));
   const canvas = el('div', { class: 'map', tabindex: 0, 'aria-label': t('map.title') });
   const stage = el(
@@ -92,6 +94,7 @@ function run(session: Session): void {
     el('button', { class: 'whole', type: 'button', onclick: () => map.showWholeDistrict() }, t('map.whole')),
     panel.element,
     cellPanel.element,
+    undelivered.element,
     banner,
   );
   app.replaceChildren(topBar.element, list.element, stage, announcer.element);
@@ -274,6 +277,7 @@ function run(session: Session): void {
     }
   });
   link.start();
+  undelivered.start();
 }
 
 function tooltip(frame: Frame): Node {

@@ -1,5 +1,5 @@
 import { loadDetail, Problem } from '../api';
-import type { Action, Detail, Frame, LevelName, TimelineEntry, WorkOrder } from '../contract';
+import type { Action, DeliveryFact, Detail, Frame, LevelName, TimelineEntry, WorkOrder } from '../contract';
 import { t } from '../i18n';
 import { exactTime, shortTime } from '../time';
 import { clockWords, placeOf, statusLabel } from '../words';
@@ -10,6 +10,8 @@ import { markerImage } from './marker-image';
 /** So long after a newer version was seen, its detail is fetched: a burst of steps costs one request. */
 const SETTLE = 250;
 const PATIENCE = [1_000, 3_000, 8_000];
+/** Receiving and seeing change no version: while a dispatch is under way they are asked for. */
+const ASK_AGAIN = 5_000;
 
 export interface PanelCallbacks {
   onClose: () => void;
@@ -152,6 +154,7 @@ export class EventPanel {
     this.actions.show(detail);
     this.showBody(detail);
     this.callbacks.onDetail(detail);
+    if (detail.work_orders.some((order) => underWay(order))) this.fetchSoon(ASK_AGAIN);
   }
 
   private showHead(frame: Frame): void {
@@ -185,7 +188,7 @@ export class EventPanel {
       ['photos', detail.photos, () => photos(detail)],
       ['reports', detail.reports, () => list(t('panel.reports'), detail.reports.map(report))],
       ['nearby', detail.nearby, () => this.nearby(detail.nearby)],
-      ['timeline', detail.timeline, () => section(t('panel.timeline'), timeline(detail.timeline))],
+      ['timeline', [detail.timeline, detail.delivery], () => section(t('panel.timeline'), timeline(detail.timeline, detail.delivery))],
     ];
     const nodes = parts.map(([name, data, build]) => {
       const content = JSON.stringify(data);
@@ -286,6 +289,8 @@ function workOrder(order: WorkOrder): Node {
         el('li', { class: time ? 'done' : 'ahead', title: time ? exactTime(time) : null }, el('span', { class: 'step' }, label), el('time', { datetime: time }, time ? shortTime(time) : '—')),
       ),
     ),
+    order.expired_at && underWay(order) ? el('p', { class: 'sent-back' }, `${t('order.expired')} ${shortTime(order.expired_at)}`) : null,
+    order.recalled_at ? el('p', { class: 'sent-back' }, `${t('order.recalled')} ${shortTime(order.recalled_at)}`) : null,
     order.sent_back_at ? el('p', { class: 'sent-back' }, `${t('order.sent_back')} ${shortTime(order.sent_back_at)}`) : null,
   );
 }
@@ -311,11 +316,26 @@ function photos(detail: Detail): Node | null {
 const report = (one: Detail['reports'][number]): Node =>
   el('p', { class: 'report' }, el('span', { class: 'strong' }, one.channel_label), ` ${shortTime(one.reported_at)} ${one.reporter}`);
 
-/** Newest first: what happened last is what the operator asks about. */
-function timeline(entries: TimelineEntry[]): Node {
-  const items = [...entries]
-    .sort((a, b) => b.version - a.version)
-    .map((entry) =>
+/** Newest first: what happened last is what the operator asks about. Steps, and between them the facts of delivery. */
+function timeline(entries: TimelineEntry[], facts: DeliveryFact[]): Node {
+  const steps = entries.map((entry) => ({ at: entry.occurred_at, order: entry.version, node: step(entry) }));
+  // Written in the transaction of its step, a fact of the same moment comes after it.
+  const delivered = facts.map((fact) => ({ at: fact.at, order: Infinity, node: deliveryFact(fact) }));
+  const items = [...steps, ...delivered].sort((a, b) => Date.parse(b.at) - Date.parse(a.at) || b.order - a.order);
+  return el('ol', { class: 'timeline' }, ...items.map((item) => item.node));
+}
+
+const underWay = (order: WorkOrder): boolean => !order.taken_on_at && !order.recalled_at && !order.sent_back_at;
+
+const deliveryFact = (fact: DeliveryFact): Node =>
+  el(
+    'li',
+    { class: 'fact', 'data-testid': 'delivery-fact', 'data-kind': fact.kind },
+    el('p', { class: 'what' }, fact.label, el('time', { datetime: fact.at, title: exactTime(fact.at) }, exactTime(fact.at))),
+    el('p', { class: 'by' }, fact.post),
+  );
+
+const step = (entry: TimelineEntry): Node =>
       el(
         'li',
         { 'data-testid': 'timeline-entry', 'data-kind': entry.kind },
@@ -323,7 +343,4 @@ function timeline(entries: TimelineEntry[]): Node {
         el('p', { class: 'by' }, [entry.by ?? t('panel.system'), entry.post].filter(Boolean).join(' · ')),
         entry.to && entry.to !== entry.from ? el('p', { class: 'to' }, `→ ${statusLabel(entry.to)}`) : null,
         entry.reason ? el('p', { class: 'reason' }, entry.reason) : null,
-      ),
-    );
-  return el('ol', { class: 'timeline' }, ...items);
-}
+      );
