@@ -1,1 +1,0 @@
-"""Measurements, each a command: `scripts/bench NAME`."""

@@ -22,8 +22,6 @@ DATABASES = {"default": env.db_url("DATABASE_URL", default="postgis:///grid")}
 DATABASES["default"]["CONN_MAX_AGE"] = env.int("DJANGO_CONN_MAX_AGE", default=60)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"].setdefault("OPTIONS", {})["options"] = "-c timezone=UTC"
-# Lets gridmap.prepared prepare its statements; Django's own cursors never do.
-DATABASES["default"]["OPTIONS"]["prepare_threshold"] = 5
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 REALTIME_REDIS_URLS = env.list("REALTIME_REDIS_URLS", default=[REDIS_URL])
 MEDIA_ROOT = env.str("MEDIA_ROOT", default=str(BASE_DIR / "var" / "media"))
@@ -142,6 +140,13 @@ STORAGES = {
 MEDIA_URL = ""
 FILE_UPLOAD_PERMISSIONS = 0o640
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+# Geodata from outside is read in a process of its own that ends at these.
+EXCHANGE_UPLOAD_BYTES = env.int("EXCHANGE_UPLOAD_BYTES", default=19_000_000)  # on the page; the front takes 20 MB
+EXCHANGE_FILE_BYTES = env.int("EXCHANGE_FILE_BYTES", default=500_000_000)  # by command
+EXCHANGE_UNPACKED_BYTES = env.int("EXCHANGE_UNPACKED_BYTES", default=1_000_000_000)
+EXCHANGE_MEMORY_BYTES = env.int("EXCHANGE_MEMORY_BYTES", default=4_000_000_000)
+EXCHANGE_SECONDS = env.int("EXCHANGE_SECONDS", default=120)
+EXCHANGE_FEATURES = env.int("EXCHANGE_FEATURES", default=1_000_000)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Redis: doorbell, cache, queue -------------------------------------------------------------
@@ -219,5 +224,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    # It reports every file it wrote, and to people who run a command.
+    "loggers": {"pyogrio": {"level": "WARNING"}},
     "root": {"handlers": ["console"], "level": env.str("DJANGO_LOG_LEVEL", default="INFO")},
 }
