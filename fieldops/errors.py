@@ -101,6 +101,36 @@ class NotDeferrable(Unprocessable):
     title = _("A case is deferred once, to a time within a year")
 
 
+class UnknownComponent(Unprocessable):
+    code = "unknown_component"
+    title = _("There is no such component")
+
+
+class ComponentElsewhere(Unprocessable):
+    code = "component_elsewhere"
+    title = _("The component stands too far from the place")
+
+
+class ComponentOfAnotherClass(Unprocessable):
+    code = "component_of_another_class"
+    title = _("The component is not of this class")
+
+
+class CodeTaken(Conflict):
+    code = "code_taken"
+    title = _("There is a component with this code already")
+
+
+class ElementRefused(Unprocessable):
+    code = "element_refused"
+    title = _("The element is not as it should be")
+
+
+class UnknownPurpose(Unprocessable):
+    code = "unknown_purpose"
+    title = _("People are looked up only for a purpose of the district's list")
+
+
 class PhotoMissing(Unprocessable):
     code = "photo_missing"
     title = _("This step needs a photo taken on site")

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
-from gridmap.models import CHAIN, Cell, Level
+from gridmap.models import CHAIN, Cell, Component, Level
 
 from .assignment import explain
 from .clock import light
@@ -93,6 +94,7 @@ def whole_case(event: Event) -> dict[str, Any]:
         }
         if condition
         else None,
+        "component": component_of(event),
         "levels": levels_of(cell),
         "responsibility": {"department": event.department.name, "why": explain(event.responsibility)}
         if event.department
@@ -154,6 +156,34 @@ def _request(event: Event, transitions: list[Transition]) -> dict[str, Any] | No
         return None
     asked = next(step for step in reversed(transitions) if TABLE[Step(step.kind)].asks_for == event.asked_for)
     return {"label": asked.get_kind_display(), "reason": asked.reason, "until": asked.data.get("until")}
+
+
+def component_of(event: Event) -> dict[str, Any] | None:
+    """The component a case is about, with its three departments; one statement where there is one."""
+    if event.component_id is None:
+        return None
+    component = Component.objects.select_related(
+        "element", "event_class", "managing", "owning", "maintaining"
+    ).get(pk=event.component_id)
+    return {
+        "id": str(component.pk),
+        "code": component.code,
+        "name": component.element.name,
+        "class": component.event_class.name,
+        "state": component.element.state,
+        "state_label": component.element.get_state_display(),
+        "departments": departments_of(component),
+    }
+
+
+def departments_of(component: Component) -> list[dict[str, str]]:
+    """Who manages, owns and maintains a component, in this order, as far as it is known."""
+    answers = [
+        (_("Managing department"), component.managing),
+        (_("Owning department"), component.owning),
+        (_("Maintaining department"), component.maintaining),
+    ]
+    return [{"label": label, "name": department.name} for label, department in answers if department]
 
 
 def _iso(time: datetime | None) -> str | None:
@@ -220,7 +250,8 @@ def open_work(posts: Iterable[Post]) -> list[dict[str, Any]]:
         WorkOrder.objects.filter(post__in=list(posts), finished_at__isnull=True)
         .exclude(event__status=Status.HANDLED)
         .select_related(
-            "event__event_class", "event__condition", "event__cell__community", "department", "post"
+            *("event__event_class", "event__condition", "event__component", "event__cell__community"),
+            *("department", "post"),
         )
         .defer("event__cell__boundary", "event__cell__community__boundary")
         .order_by("due_at")
@@ -297,6 +328,7 @@ def case_for_the_field(event: Event) -> dict[str, Any]:
         "closing": event.condition.closing if event.condition else None,
         "description": event.description,
         "point": [event.point.x, event.point.y],
+        "component": event.component.code if event.component else None,
         "cell": event.cell.code,
         "community": event.cell.community.area_name,
         "due_at": event.due_at,

@@ -349,7 +349,7 @@ def square_around(point: Point, metres: float) -> Polygon:
     return box
 
 
-def components_near(point: Point, *, within_m: float, district: str) -> QuerySet[Component]:
+def components_near(point: Point, *, within_m: float, district: str) -> QuerySet[Any]:
     """The components that stand within so many metres of the point (WGS-84), nearest first, as `distance_m`."""
     box = square_around(point, within_m)
     return (

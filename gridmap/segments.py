@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +12,12 @@ import shapely
 from django.contrib.gis.db import models
 from django.contrib.gis.geos import LineString, Point
 from django.db import transaction
-from django.db.models import F, FloatField, Func, Value
+from django.db.models import F, FloatField, Func, QuerySet, Value
+from django.db.models.expressions import Combinable
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from .elements import BATCH, METRES_PER_DEGREE, Fault, Placing, lock_cells_at, square_around, wgs84_points
+from .elements import BATCH, METRES_PER_DEGREE, Fault, Placing, lock_cells_at, wgs84_points
 from .models import WGS84, District, Element, RoadSegment, Shop, Side
 
 Array = npt.NDArray[np.float64]
@@ -184,25 +186,31 @@ def _cross(a: Array, b: Array) -> float:
     return float(a[0] * b[1] - a[1] * b[0])
 
 
-FURTHEST_REACH_M = 500
+# In degrees of longitude up to 63° north, and more than that in latitude: no segment reaches further.
+FURTHEST_REACH = 0.01
+
+
+def segments_by_nearness(point: Combinable | Point, *, district: Any) -> QuerySet[RoadSegment]:
+    """The road segments that reach a place (WGS-84), or a column of places, nearest first, as `away_m`.
+
+    With `OuterRef`s for both it is a subquery: the segment that each of many rows belongs to is the first of these.
+    """
+    place = Value(point, output_field=models.PointField(srid=WGS84)) if isinstance(point, Point) else point
+    around = Func(
+        *(place, Value(FURTHEST_REACH)), function="ST_Expand", output_field=models.GeometryField(srid=WGS84)
+    )
+    away = Func(F("line"), place, function="ST_DistanceSphere", output_field=FloatField())
+    return (
+        RoadSegment.objects.filter(district=district, ended_at__isnull=True, line__bboverlaps=around)
+        .annotate(away_m=away)
+        .filter(away_m__lte=F("reach_m"))
+        .order_by("away_m", "code")
+    )
 
 
 def segment_at(point: Point, *, district: str) -> RoadSegment | None:
     """The road segment that a place (WGS-84) belongs to: the nearest that reaches it; None where none does."""
-    away = Func(
-        F("line"),
-        Value(point, output_field=models.PointField(srid=WGS84)),
-        function="ST_DistanceSphere",
-        output_field=FloatField(),
-    )
-    return (
-        RoadSegment.objects.filter(district=district, ended_at__isnull=True)
-        .filter(line__bboverlaps=square_around(point, FURTHEST_REACH_M))
-        .annotate(away_m=away)
-        .filter(away_m__lte=F("reach_m"))
-        .order_by("away_m", "code")
-        .first()
-    )
+    return segments_by_nearness(point, district=district).first()
 
 
 def put_shop(element: Element, *, segment: RoadSegment, house_number: str = "") -> Shop:

@@ -102,6 +102,12 @@ class ReportIn(PositionMixin):
     id = UUIDv7Field()
     vars()["class"] = TextField(max_length=20, help_text="Kind and code, as in the catalogue: event/0103.")
     condition = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=2**31 - 1)
+    component = serializers.RegexField(
+        r"^[0-9]{16}$",
+        required=False,
+        allow_blank=True,
+        help_text="Code of the component it is about: the case then stands where the component stands.",
+    )
     description = TextField(max_length=2000)
     reported_at = serializers.DateTimeField(required=False, allow_null=True, help_text="The device's clock.")
     channel = NamedChoiceField(
@@ -262,6 +268,7 @@ class FieldCaseOut(serializers.Serializer):
     closing = serializers.CharField(allow_null=True)
     description = serializers.CharField()
     point = serializers.ListField(child=serializers.FloatField())
+    component = serializers.CharField(allow_null=True)
     cell = serializers.CharField()
     community = serializers.CharField()
     due_at = serializers.DateTimeField(allow_null=True)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import views
+from . import elements, views
 
 urlpatterns = [
     path("login", views.Login.as_view()),
@@ -23,4 +23,14 @@ urlpatterns = [
     path("ticket", views.Ticket.as_view()),
     path("sync", views.Sync.as_view()),
     path("ack", views.Ack.as_view()),
+    path("elements", elements.Elements.as_view()),
+    path("elements/<uuid:element_id>/change", elements.Change.as_view()),
+    path("elements/<uuid:element_id>/state", elements.State.as_view()),
+    path("elements/<uuid:element_id>/gone", elements.Gone.as_view()),
+    path("components/near", elements.ComponentsNear.as_view()),
+    path("people", elements.People.as_view()),
+    path("people/lists", elements.PeopleLists.as_view()),
+    path("people/look-up", elements.LookUp.as_view()),
+    path("people/<uuid:element_id>/erase", elements.Erase.as_view()),
+    path("segments", elements.Segments.as_view()),
 ]

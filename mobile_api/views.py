@@ -156,6 +156,7 @@ class Reports(FieldView):
                 channel=channel,
                 class_key=given["class"],
                 condition_id=given.get("condition"),
+                component=given.get("component", ""),
                 description=given["description"],
                 x=given["x"],
                 y=given["y"],

@@ -13,17 +13,22 @@ from fieldops.assignment import Assignment, find_responsible
 from fieldops.clock import start_clock
 from fieldops.duplicates import near_cases
 from fieldops.errors import (
+    ComponentElsewhere,
+    ComponentOfAnotherClass,
     PointOutsideDistrict,
     SubmissionConflict,
     UnknownClass,
+    UnknownComponent,
     UnknownCondition,
 )
+from fieldops.followup import NEAR_ENOUGH_METRES, USABLE_ACCURACY_METRES, metres_between
 from fieldops.lifecycle import SYSTEM, Actor, now, record, take_step
 from fieldops.models import (
     Event,
     EventClass,
     FilingCondition,
     IntakePolicy,
+    Kind,
     Report,
     Transition,
     WorkOrder,
@@ -31,7 +36,7 @@ from fieldops.models import (
 from fieldops.places import place_of
 from fieldops.status import Step
 from gridmap.locate import cells_at
-from gridmap.models import CalendarDay, Cell
+from gridmap.models import CHAIN, CalendarDay, Cell, Component
 
 from .draft import Draft
 
@@ -68,10 +73,18 @@ def receive(draft: Draft) -> Receipt:
 def _take_in(draft: Draft) -> Receipt:
     at = now()
     point = place_of(draft.x, draft.y, draft.system)
-    cell = cells_at(point).filter(district=draft.post.district_id).first()
-    if cell is None:
-        raise PointOutsideDistrict(x=draft.x, y=draft.y, system=draft.system)
+    component = None
+    if draft.component:
+        component, point = _component_meant(draft, point)
+        cell = component.element.cell
+    else:
+        found = cells_at(point).filter(district=draft.post.district_id).first()
+        if found is None:
+            raise PointOutsideDistrict(x=draft.x, y=draft.y, system=draft.system)
+        cell = found
     event_class, facts = _look_up(draft, cell, point)
+    if component and event_class.kind == Kind.COMPONENT and component.event_class.code != event_class.code:
+        raise ComponentOfAnotherClass(component_class=component.event_class.key)
     assignment = find_responsible(event_class, cell)
 
     event = Event(
@@ -81,6 +94,7 @@ def _take_in(draft: Draft) -> Receipt:
         description=draft.description,
         point=point,
         cell=cell,
+        component=component,
         received_at=at,
     )
     report = Report(
@@ -127,6 +141,26 @@ def _take_in(draft: Draft) -> Receipt:
         order.save(force_insert=True)
     record(event, steps)
     return Receipt(event=event, report=report)
+
+
+def _component_meant(draft: Draft, point: Point) -> tuple[Component, Point]:
+    """The component that the report names, with its cell, and where it stands: there the case stands. One statement.
+
+    Raises UnknownComponent, and ComponentElsewhere when the reporter is too far from it to mean it.
+    """
+    owners = [f"element__cell__{unit}" for unit in CHAIN]
+    component = (
+        Component.objects.select_related("event_class", "element__cell__district", *owners)
+        .defer("element__cell__boundary", *(f"{unit}__boundary" for unit in owners))
+        .filter(code=draft.component, district=draft.post.district_id, element__ended_at__isnull=True)
+        .first()
+    )
+    if component is None or component.element.point is None:
+        raise UnknownComponent(component=draft.component)
+    away = metres_between(component.element.point, point)
+    if away - min(draft.accuracy_m or 0, USABLE_ACCURACY_METRES) > NEAR_ENOUGH_METRES:
+        raise ComponentElsewhere(component=draft.component, metres_away=round(away))
+    return component, component.element.point
 
 
 def _look_up(draft: Draft, cell: Cell, point: Point) -> tuple[EventClass, dict[str, Any]]:

@@ -34,7 +34,7 @@ def channel_for(posts: list[Post], named: str = "") -> tuple[Post, Channel]:
 
 @dataclass(frozen=True)
 class Draft:
-    """A report as it came in; nothing in it is trusted yet.
+    """A report as it came in; nothing in it is trusted yet. `component` is the code of the one it is about.
 
     `x`, `y` are in the declared coordinate `system`; `accuracy_m` is in metres.
     """
@@ -50,6 +50,7 @@ class Draft:
     y: float
     system: str
     condition_id: int | None = None
+    component: str = ""
     accuracy_m: float | None = None
     device_time: datetime | None = None
     external_number: str = ""
