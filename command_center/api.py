@@ -20,13 +20,15 @@ from rest_framework.views import APIView
 from fieldops import approvals, desk, queries
 from fieldops.errors import NotFound, NotPermitted
 from fieldops.models import Event, Photo, Post, User
-from fieldops.rights import current_posts, events_visible_to, may
+from fieldops.rights import TRACK_ROLES, current_posts, events_visible_to, may
 from fieldops.status import PHASE, TABLE, Phase, Role, Status, Step
 from gridmap.geojson import grid_geojson
 from gridmap.models import Cell, Department, GridUnit, Level
-from realtime import proof
+from realtime import presence, proof, tracks
+from realtime.models import Shift
 
 MOST_EVENTS = 2000
+MOST_SHIFTS = 100
 
 
 class CommandView(APIView):
@@ -85,6 +87,10 @@ class Session(CommandView):
                 ],
                 "reasons_required": [step.value for step, rule in TABLE.items() if rule.needs_reason],
                 "socket": "/ws/map",
+                "workers": {
+                    "watch": presence.may_watch(self.posts),
+                    "replay": any(post.role in TRACK_ROLES for post in self.posts),
+                },
             }
         )
 
@@ -302,4 +308,48 @@ class PhotoFile(CommandView):
         response = FileResponse(file.open("rb"))
         response["Cache-Control"] = "private, max-age=86400" if small else "private, no-cache"
         response["X-Content-Type-Options"] = "nosniff"
+        return response
+
+
+class Shifts(CommandView):
+    """Whose tracks this viewer may replay."""
+
+    def get(self, request: Request) -> Response:
+        """The newest shifts, of `?person=` where one is named; what is in a track is not told here."""
+        shifts = tracks.shifts_visible_to(self.person).select_related("user", "post")
+        person = request.query_params.get("person", "")
+        if person:
+            shifts = (
+                shifts.filter(user=int(person)) if person.isdecimal() and len(person) < 10 else shifts.none()
+            )
+        return Response({"shifts": [_shift(shift) for shift in shifts[:MOST_SHIFTS]]})
+
+
+def _shift(shift: Shift) -> dict[str, Any]:
+    return {
+        "id": str(shift.pk),
+        "person": shift.user_id,
+        "name": str(shift.user),
+        "post": shift.post.name,
+        "started_at": shift.started_at.isoformat(),
+        "ended_at": shift.ended_at.isoformat() if shift.ended_at else None,
+        "forgotten": shift.forgotten,
+    }
+
+
+class ReplayIn(serializers.Serializer):
+    """Why somebody's way is looked at."""
+
+    purpose = serializers.CharField(min_length=2, max_length=200)
+
+
+class Replay(CommandView):
+    """Somebody's way through a shift: personal data, so asking for it leaves a record."""
+
+    def post(self, request: Request, shift_id: UUID) -> Response:
+        """Write down who asks and why, and answer the track."""
+        given = ReplayIn(data=request.data)
+        given.is_valid(raise_exception=True)
+        response = Response(tracks.replay(shift_id, by=self.person, purpose=given.validated_data["purpose"]))
+        response["Cache-Control"] = "no-store"
         return response

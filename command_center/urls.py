@@ -16,5 +16,7 @@ urlpatterns = [
     path("api/command/events/<uuid:event_id>", api.EventDetail.as_view()),
     path("api/command/events/<uuid:event_id>/<str:action>", api.EventAction.as_view()),
     path("api/command/undelivered", api.Undelivered.as_view()),
+    path("api/command/shifts", api.Shifts.as_view()),
+    path("api/command/shifts/<uuid:shift_id>/replay", api.Replay.as_view()),
     path("api/command/photos/<uuid:photo_id>", api.PhotoFile.as_view()),
 ]

@@ -32,5 +32,10 @@ app.conf.beat_schedule = {
         "schedule": 5.0,
         "options": {"expires": 5},
     },
+    "keep-tracks": {"task": "realtime.tasks.keep_tracks", "schedule": crontab(hour="3", minute="30")},
+    "end-forgotten-shifts": {
+        "task": "realtime.tasks.end_forgotten_shifts",
+        "schedule": crontab(minute="*/5"),
+    },
     "make-missing-thumbnails": {"task": "fieldops.tasks.make_missing_thumbnails", "schedule": 30.0},
 }

@@ -11,7 +11,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
-from fieldops.errors import Conflict, DomainError, NotFound, NotPermitted, Unprocessable
+from fieldops.errors import Conflict, DomainError, NotFound, NotPermitted, Unavailable, Unprocessable
 
 log = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
@@ -23,6 +23,7 @@ _STATUS: list[tuple[type[DomainError], int]] = [
     (NotFound, 404),
     (Conflict, 409),
     (Unprocessable, 422),
+    (Unavailable, 503),
 ]
 
 
@@ -40,7 +41,8 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
         set_rollback()
         status = next(status for kind, status in _STATUS if isinstance(error, kind))
         body = problem(status, error.code, str(error.title), str(error.detail), **error.facts)
-        return Response(body, status=status, content_type=CONTENT_TYPE)
+        headers = COME_BACK if isinstance(error, Unavailable) else None
+        return Response(body, status=status, content_type=CONTENT_TYPE, headers=headers)
     if isinstance(error, UNAVAILABLE):
         set_rollback()
         log.error("the database does not answer: %s", error)

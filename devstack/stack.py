@@ -79,7 +79,10 @@ async def start_servers(supervisor: Supervisor, place: Place, env: Mapping[str, 
         Service("live", live_server, env, cwd=ROOT, ready=lambda: accepts_at(live)),
         Service("front", front, front_env, cwd=ROOT, ready=answers),
     )
-    await supervisor.start(Service("worker", worker, env, cwd=ROOT))  # nobody waits for it
+    tracks = [sys.executable, "manage.py", "write_tracks"]
+    await supervisor.start(
+        Service("worker", worker, env, cwd=ROOT), Service("tracks", tracks, env, cwd=ROOT)
+    )  # nobody waits for them
 
 
 async def start_simulator(supervisor: Supervisor, env: Mapping[str, str], *, port: int) -> None:

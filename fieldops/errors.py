@@ -46,6 +46,13 @@ class Unprocessable(DomainError):
     title = _("This cannot be used")
 
 
+class Unavailable(DomainError):
+    """It cannot be done for now; the sender keeps it and tries again."""
+
+    code = "unavailable"
+    title = _("Not possible for the moment")
+
+
 class IllegalTransition(Conflict):
     code = "illegal_transition"
     title = _("The case is not in a state for this step")
@@ -149,3 +156,18 @@ class NoResponsibleDepartment(Unprocessable):
 class NoHandler(Unprocessable):
     code = "no_handler"
     title = _("The department has no post for this place")
+
+
+class AlreadyOnShift(Conflict):
+    code = "already_on_shift"
+    title = _("You are on a shift already")
+
+
+class NotOnShift(Conflict):
+    code = "not_on_shift"
+    title = _("You are on no shift")
+
+
+class PositionsUnavailable(Unavailable):
+    code = "positions_unavailable"
+    title = _("Positions cannot be taken for the moment; keep them and send them later")

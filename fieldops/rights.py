@@ -6,7 +6,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from gridmap.models import CHAIN, Element, ElementKind, GridUnit, Level
+from gridmap.models import CHAIN, Cell, Element, ElementKind, GridUnit, Level
 
 from .errors import NotPermitted
 from .models import Event, Holding, Post, Report, User
@@ -16,6 +16,10 @@ DESK_ROLES = frozenset(
     {Role.INTAKE_OPERATOR, Role.DISPATCHER, Role.SHIFT_LEADER, Role.SUPERVISOR, Role.LEADER}
 )
 AREA_ROLES = DESK_ROLES | {Role.GRID_WORKER, Role.STREET_CHIEF}
+# Workers: who is on duty and where, who they are by name, and where they went in a whole shift.
+WATCH_ROLES = DESK_ROLES | {Role.STREET_CHIEF}
+NAME_ROLES = WATCH_ROLES - {Role.INTAKE_OPERATOR}
+TRACK_ROLES = frozenset({Role.SHIFT_LEADER, Role.SUPERVISOR, Role.LEADER})
 
 
 def current_posts(user: User | AnonymousUser) -> list[Post]:
@@ -122,3 +126,23 @@ def may(posts: Sequence[Post], step: Step, event: Event) -> bool:
         and (post.role != Role.DEPARTMENT_HANDLER or post.department_id == event.department_id)
         for post in posts
     )
+
+
+def posts_within(unit: GridUnit, prefix: str = "") -> Q:
+    """Posts whose area lies in the unit's subtree; the cells in force say what lies below what."""
+    if unit.level == Level.DISTRICT_COMMITTEE:
+        return Q(**{f"{prefix}district_id": unit.district_id})
+    cells = Cell.objects.in_force().filter(**{CHAIN[unit.level - 1]: unit.pk})
+    within = Q(pk__in=[])
+    for below in CHAIN[unit.level - 1 :]:
+        within |= Q(**{f"{prefix}unit__in": cells.values(below)})
+    return within
+
+
+def workers_of(posts: Iterable[Post], roles: frozenset[Role], prefix: str = "") -> Q:
+    """The condition on Post that a holder of these posts may know of its workers what `roles` are for."""
+    allowed = Q(pk__in=[])
+    for post in posts:
+        if post.role in roles:
+            allowed |= posts_within(post.unit, prefix)
+    return allowed

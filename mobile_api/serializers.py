@@ -8,11 +8,13 @@ from uuid import UUID
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from fieldops.lifecycle import has_words
 from fieldops.models import Channel
 from gridmap.coordinates import CoordinateSystem
+from realtime.positions import MOST_IN_A_BATCH
 
 
 class UUIDv7Field(serializers.UUIDField):
@@ -184,6 +186,41 @@ class AckIn(serializers.Serializer):
     device = serializers.UUIDField()
     epoch = serializers.UUIDField()
     seq = serializers.IntegerField(min_value=0, max_value=2**63 - 1)
+
+
+class ShiftStartIn(serializers.Serializer):
+    """Clocking in; `id` is the shift's own key, made by the device."""
+
+    id = UUIDv7Field()
+    post = serializers.IntegerField(
+        required=False, allow_null=True, min_value=1, max_value=2**31 - 1, help_text="One of one's posts."
+    )
+
+
+class ShiftEndIn(serializers.Serializer):
+    """Clocking out; with the key of the shift it may be sent again."""
+
+    id = serializers.UUIDField(required=False, allow_null=True)
+
+
+class FixIn(PositionMixin):
+    """One fix, as it is documented; `realtime.positions.read_fix` reads it, the same as from the socket."""
+
+    at = serializers.DateTimeField(help_text="When the fix was made: the device's clock, with its zone.")
+    battery = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=100)
+    mock = serializers.BooleanField(required=False, help_text="The system says that an app set the place.")
+
+
+@extend_schema_field(FixIn(many=True))
+class FixesField(serializers.ListField):
+    """Fixes as they came: a bad one is answered for itself and spoils no other."""
+
+
+class PositionsIn(serializers.Serializer):
+    """Fixes of one device, newest first."""
+
+    device = serializers.UUIDField()
+    positions = FixesField(child=serializers.JSONField(), min_length=1, max_length=MOST_IN_A_BATCH)
 
 
 # --- answers -----------------------------------------------------------------------------------------
@@ -398,6 +435,41 @@ class ProblemOut(serializers.Serializer):
     status = serializers.IntegerField()
     code = serializers.CharField()
     detail = serializers.CharField(required=False)
+
+
+class ShiftOut(serializers.Serializer):
+    """A shift."""
+
+    id = serializers.UUIDField()
+    post = serializers.IntegerField(source="post_id")
+    started_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True)
+    forgotten = serializers.BooleanField()
+
+
+class ShiftStateOut(serializers.Serializer):
+    """The shift one is on, or the one that was just ended, and how long tracks are kept."""
+
+    shift = ShiftOut(allow_null=True)
+    keep_days = serializers.IntegerField()
+    server_time = serializers.DateTimeField()
+
+
+class FixOut(serializers.Serializer):
+    """What became of one fix; `again`: keep it and send it later."""
+
+    at = serializers.CharField(allow_null=True)
+    status = serializers.ChoiceField(["stored", "refused"])
+    code = serializers.CharField(required=False)
+    title = serializers.CharField(required=False)
+    again = serializers.BooleanField(required=False)
+
+
+class PositionsOut(serializers.Serializer):
+    """In the order the fixes were sent."""
+
+    server_time = serializers.DateTimeField()
+    results = FixOut(many=True)
 
 
 def digest_of(data: dict[str, Any]) -> str:

@@ -29,7 +29,8 @@ from fieldops.models import Event, EventClass, Report, Transition, User
 from fieldops.photos import store_photo
 from fieldops.rights import current_posts, events_visible_to
 from fieldops.status import Role, Status
-from realtime import mail, tickets
+from realtime import mail, positions, shifts, tickets
+from realtime.models import Shift, TrackPolicy
 
 from . import serializers as s
 
@@ -356,6 +357,55 @@ class Photos(FieldView):
             device_time=given.get("taken_at"),
         )
         return Response(s.PhotoOut(photo).data, status=status.HTTP_201_CREATED)
+
+
+def _shift(person: User, shift: Shift | None) -> Response:
+    district = current_posts(person)[0].district_id
+    policy = TrackPolicy.objects.filter(district=district).first() or TrackPolicy()
+    return Response(
+        s.ShiftStateOut({"shift": shift, "keep_days": policy.keep_days, "server_time": timezone.now()}).data
+    )
+
+
+class CurrentShift(FieldView):
+    """On duty or not."""
+
+    @extend_schema(responses={200: s.ShiftStateOut, **Problem})
+    def get(self, request: Request) -> Response:
+        """The shift one is on, or null; positions are kept only within a shift, for `keep_days` days."""
+        return _shift(self.person, shifts.current_shift(self.person))
+
+
+class ShiftStart(FieldView):
+    """上岗."""
+
+    @extend_schema(request=s.ShiftStartIn, responses={200: s.ShiftStateOut, **Problem})
+    def post(self, request: Request) -> Response:
+        """Clock in; from now on positions are taken."""
+        given = _read(s.ShiftStartIn, request)
+        return _shift(self.person, shifts.clock_in(given["id"], by=self.person, post_id=given.get("post")))
+
+
+class ShiftEnd(FieldView):
+    """下岗."""
+
+    @extend_schema(request=s.ShiftEndIn, responses={200: s.ShiftStateOut, **Problem})
+    def post(self, request: Request) -> Response:
+        """Clock out; from now on positions are refused."""
+        given = _read(s.ShiftEndIn, request)
+        return _shift(self.person, shifts.clock_out(by=self.person, shift_id=given.get("id")))
+
+
+class Positions(FieldView):
+    """Where one is, or was, while on duty."""
+
+    @extend_schema(request=s.PositionsIn, responses={200: s.PositionsOut, **Problem})
+    def post(self, request: Request) -> Response:
+        """Up to 200 fixes, newest first; each is answered for itself, and none waits for another."""
+        given = _read(s.PositionsIn, request)
+        fixes = given["positions"]
+        [codes] = positions.take([positions.Sent(self.person.pk, given["device"], fixes)])
+        return Response(positions.answer(fixes, codes))
 
 
 class Ticket(FieldView):

@@ -1,8 +1,11 @@
-"""Rows an administrator edits; letters and what became of them are not among them."""
+"""Rows an administrator edits; letters and what became of them are not among them. Shifts, and who read tracks, are
+looked at only.
+"""
 
 from django.contrib import admin
+from django.http import HttpRequest
 
-from .models import ContactDetail, DeliveryPolicy, LetterRetention
+from .models import ContactDetail, DeliveryPolicy, LetterRetention, Shift, TrackAccess, TrackPolicy
 
 
 @admin.register(DeliveryPolicy)
@@ -33,3 +36,44 @@ class LetterRetentionAdmin(admin.ModelAdmin):
     """When letters are dropped."""
 
     list_display = ["district", "keep_days", "keep_acknowledged_days", "device_forgotten_days"]
+
+
+class ReadOnly(admin.ModelAdmin):
+    """To look at."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Never."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        """Never."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        """Never."""
+        return False
+
+
+@admin.register(TrackPolicy)
+class TrackPolicyAdmin(admin.ModelAdmin):
+    """How long tracks are kept, and what is doubted."""
+
+    list_display = ["district", "keep_days", "longest_shift_hours", "impossible_speed_kmh"]
+
+
+@admin.register(Shift)
+class ShiftAdmin(ReadOnly):
+    """Who was on duty when."""
+
+    list_display = ["user", "post", "started_at", "ended_at", "forgotten"]
+    list_select_related = ["user", "post"]
+    date_hierarchy = "started_at"
+
+
+@admin.register(TrackAccess)
+class TrackAccessAdmin(ReadOnly):
+    """Who looked at whose track, when, and why."""
+
+    list_display = ["at", "by", "post", "shift", "purpose"]
+    list_select_related = ["by", "post", "shift__user", "shift__post"]
+    date_hierarchy = "at"

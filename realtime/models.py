@@ -2,15 +2,18 @@
 
 import uuid_utils.compat as uuid
 from django.conf import settings
+from django.contrib.gis.db import models
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
-from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Mod
+from django.db.models.lookups import Exact
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from fieldops.models import Event, Post, User
-from gridmap.models import District
+from gridmap.coordinates import DECLARED_SYSTEM
+from gridmap.models import WGS84, District
 
 from . import notify
 
@@ -286,3 +289,168 @@ class LetterRetention(models.Model):
 
     def __str__(self) -> str:
         return f"{self.district_id}"
+
+
+# --- on duty, and where -----------------------------------------------------------------------------
+
+
+class TrackPolicy(models.Model):
+    """What a district keeps of its workers' positions, and for how long; without a row these defaults hold."""
+
+    district = models.OneToOneField(
+        District, models.CASCADE, primary_key=True, verbose_name=_("district"), related_name="track_policy"
+    )
+    keep_days = models.PositiveSmallIntegerField(_("tracks are kept, days"), default=90)
+    longest_shift_hours = models.PositiveSmallIntegerField(
+        _("longest shift, hours"), default=14, help_text=_("a shift nobody ended is ended by then")
+    )
+    impossible_speed_kmh = models.PositiveSmallIntegerField(
+        _("impossible speed, km/h"), default=150, help_text=_("a faster jump between two fixes is flagged")
+    )
+
+    class Meta:
+        verbose_name = _("policy for tracks")
+        verbose_name_plural = _("policies for tracks")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(keep_days__gte=1, keep_days__lte=730), name="tracks_are_kept_a_day_to_two_years"
+            ),
+            models.CheckConstraint(
+                condition=Q(longest_shift_hours__gte=1, longest_shift_hours__lte=24),
+                name="a_shift_lasts_a_day_at_most",
+            ),
+            models.CheckConstraint(
+                condition=Q(impossible_speed_kmh__gte=20), name="an_impossible_speed_is_faster_than_walking"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.district)
+
+
+class Shift(models.Model):
+    """A person on duty on a post, from clocking in to clocking out; its key is made by the device.
+
+    Positions are kept only within a shift.
+    """
+
+    id = models.UUIDField(primary_key=True)
+    post = models.ForeignKey(Post, models.PROTECT, verbose_name=_("post"), related_name="shifts")
+    user = models.ForeignKey(User, models.PROTECT, verbose_name=_("person"), related_name="shifts")
+    started_at = models.DateTimeField(_("clocked in"))
+    ended_at = models.DateTimeField(_("clocked out"), null=True, blank=True)
+    forgotten = models.BooleanField(_("ended by the system"), default=False)
+
+    class Meta:
+        verbose_name = _("shift")
+        verbose_name_plural = _("shifts")
+        ordering = ["-started_at"]
+        indexes = [
+            models.Index(fields=["user", "-started_at"], name="shift_by_person"),
+            models.Index(fields=["post", "-started_at"], name="shift_by_post"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user"], condition=Q(ended_at__isnull=True), name="a_person_is_on_one_shift_at_a_time"
+            ),
+            models.CheckConstraint(
+                condition=Q(ended_at__isnull=True) | Q(ended_at__gte=F("started_at")),
+                name="a_shift_ends_after_it_began",
+            ),
+            models.CheckConstraint(
+                condition=Q(forgotten=False) | Q(ended_at__isnull=False),
+                name="only_an_ended_shift_was_forgotten",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} · {self.post} · {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class TrackPoint(models.Model):
+    """One fix of a shift. Partitioned by the day (UTC) of `fix_at`; `tracks` makes and drops the partitions.
+
+    The key makes a fix that is written twice one row. `point` is WGS-84; x, y and system are as they were sent.
+    """
+
+    pk = models.CompositePrimaryKey("shift_id", "fix_at", "device_id")
+    shift = models.ForeignKey(Shift, models.PROTECT, related_name="track")
+    device_id = models.UUIDField()
+    fix_at = models.DateTimeField()  # the device's clock
+    received_at = models.DateTimeField()
+    point = models.PointField(srid=WGS84, spatial_index=False)
+    x = models.FloatField()
+    y = models.FloatField()
+    system = models.CharField(max_length=20)
+    accuracy_m = models.FloatField(null=True)
+    battery = models.PositiveSmallIntegerField(null=True)  # per cent
+    mock = models.BooleanField()  # the device says that the place was set by an app
+    jump = models.BooleanField()  # an impossible speed from or to its neighbour in time
+
+    class Meta:
+        verbose_name = _("point of a track")
+        verbose_name_plural = _("points of tracks")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(battery__isnull=True) | Q(battery__lte=100), name="a_battery_is_full_at_100"
+            ),
+            models.CheckConstraint(
+                condition=Q(accuracy_m__isnull=True) | Q(accuracy_m__gte=0), name="an_accuracy_is_a_radius"
+            ),
+            models.CheckConstraint(
+                condition=Q(system__regex=DECLARED_SYSTEM), name="a_fix_names_its_coordinate_system"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.shift_id} {self.fix_at:%H:%M:%S}"
+
+
+class AreaCrossing(models.Model):
+    """A worker entered or left the cells of the own area. The first crossing of a shift is an entry, and whether
+    one is follows from its number: two entries in a row cannot be written down.
+    """
+
+    pk = models.CompositePrimaryKey("shift_id", "number")
+    shift = models.ForeignKey(Shift, models.PROTECT, related_name="crossings")
+    number = models.PositiveIntegerField()
+    entered = models.GeneratedField(
+        expression=Exact(Mod(F("number"), 2), 1), output_field=models.BooleanField(), db_persist=True
+    )
+    at = models.DateTimeField()
+    point = models.PointField(srid=WGS84, spatial_index=False)
+    accuracy_m = models.FloatField()
+
+    class Meta:
+        verbose_name = _("crossing of the border")
+        verbose_name_plural = _("crossings of the border")
+        constraints = [
+            models.CheckConstraint(condition=Q(number__gte=1), name="crossings_count_from_one"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.shift_id} #{self.number}"
+
+
+class TrackAccess(models.Model):
+    """Who looked at whose track, when, and why: written before the track is read, never changed."""
+
+    id = models.BigAutoField(primary_key=True)
+    shift = models.ForeignKey(Shift, models.PROTECT, verbose_name=_("shift"), related_name="accesses")
+    by = models.ForeignKey(User, models.PROTECT, verbose_name=_("by"), related_name="track_accesses")
+    post = models.ForeignKey(Post, models.PROTECT, verbose_name=_("acting as"), related_name="track_accesses")
+    at = models.DateTimeField(_("when"))
+    purpose = models.CharField(_("purpose"), max_length=200)
+
+    class Meta:
+        verbose_name = _("access to a track")
+        verbose_name_plural = _("accesses to tracks")
+        ordering = ["-at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(purpose__regex=r"\S\s*\S"), name="a_track_is_read_for_a_stated_purpose"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.by} → {self.shift}"

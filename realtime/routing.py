@@ -9,6 +9,7 @@ from channels.security.websocket import OriginValidator
 from django.conf import settings
 from django.urls import path, re_path
 
+from . import whereabouts  # noqa: F401 — registers its frames
 from .consumers import FieldSocket, MapSocket, NoSuchSocket
 
 

@@ -4,7 +4,7 @@ from celery import shared_task
 from django.db import connection
 from django.utils import timezone
 
-from . import escalation
+from . import escalation, shifts, tracks
 from .models import LetterRetention, Mailbox
 
 # A letter goes when it is too old, or when it is old enough and every device that is still about has stored it.
@@ -64,3 +64,15 @@ def escalate_undelivered() -> int:
 def send_notifications() -> int:
     """Send what has to leave the house."""
     return escalation.send_notifications()
+
+
+@shared_task
+def keep_tracks() -> tuple[int, int]:
+    """Partitions made ahead, and dropped when their time is over."""
+    return tracks.keep_tracks()
+
+
+@shared_task
+def end_forgotten_shifts() -> int:
+    """Nobody stays on duty, and followed, because of a forgotten button."""
+    return shifts.end_forgotten_shifts()

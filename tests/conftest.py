@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import redis
 import uuid_utils.compat as uuid
 from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
@@ -43,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "browser" in item.path.parts)
 
 
-CASE_TABLES = "fieldops_event, fieldops_report, fieldops_transition, fieldops_workorder, fieldops_photo, realtime_mailbox"
+CASE_TABLES = "fieldops_event, fieldops_report, fieldops_transition, fieldops_workorder, fieldops_photo, realtime_mailbox, realtime_shift"
 
 
 @pytest.fixture(scope="session")
@@ -85,10 +86,16 @@ def _static_files() -> None:
     call_command("collectstatic", interactive=False, verbosity=0)
 
 
+def served_redis() -> str:
+    """The running house keeps its positions and queues apart from those of the tests beside it."""
+    return os.environ["REDIS_URL"].rpartition("/")[0] + "/1"
+
+
 @pytest.fixture(autouse=True)
 def _clean_cache() -> Iterator[None]:
     yield
     cache.clear()
+    redis.Redis.from_url(served_redis()).flushdb()  # who logged in too often, among others
 
 
 @pytest.fixture
@@ -139,6 +146,16 @@ def supervisor(db: None) -> User:
 @pytest.fixture
 def grid_worker(db: None) -> User:
     return _person("worker001")
+
+
+@pytest.fixture
+def street_chief(db: None) -> User:
+    return _person("chief001")
+
+
+@pytest.fixture
+def department_handler(db: None) -> User:
+    return _person("dept_municipal")
 
 
 @pytest.fixture
@@ -260,6 +277,7 @@ def served(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
     env = {
         **os.environ,
         "DATABASE_URL": os.environ["DATABASE_URL"].rpartition("/")[0] + "/served",
+        "REDIS_URL": served_redis(),
         "DJANGO_DEMO": "1",
         "MEDIA_ROOT": str(base / "media"),
     }
