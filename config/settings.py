@@ -22,6 +22,8 @@ DATABASES = {"default": env.db_url("DATABASE_URL", default="postgis:///grid")}
 DATABASES["default"]["CONN_MAX_AGE"] = env.int("DJANGO_CONN_MAX_AGE", default=60)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"].setdefault("OPTIONS", {})["options"] = "-c timezone=UTC"
+# Lets gridmap.prepared prepare its statements; Django's own cursors never do.
+DATABASES["default"]["OPTIONS"]["prepare_threshold"] = 5
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 REALTIME_REDIS_URLS = env.list("REALTIME_REDIS_URLS", default=[REDIS_URL])
 MEDIA_ROOT = env.str("MEDIA_ROOT", default=str(BASE_DIR / "var" / "media"))

@@ -212,6 +212,13 @@ def _implausible(
     return ImplausiblePosition(reason, str(named or known), index, area)
 
 
+def metres_per_degree(lat: float) -> Array:
+    """How many metres a degree east and a degree north measure there, on the WGS-84 ellipsoid."""
+    a, ee, phi = 6378137.0, 0.00669437999014, np.radians(lat)
+    w = 1 - ee * np.sin(phi) ** 2
+    return np.radians(np.array([a / np.sqrt(w) * np.cos(phi), a * (1 - ee) / w**1.5]))
+
+
 def wgs84_to_gcj02(lon: Number, lat: Number) -> tuple[Number, Number]:
     """Shift WGS-84 to GCJ-02, by the published model."""
     return _forward(_gcj02_shift, lon, lat)

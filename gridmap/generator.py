@@ -21,7 +21,7 @@ import shapely
 from shapely import MultiPolygon, Polygon
 from shapely.geometry import shape
 
-from gridmap.coordinates import gcj02_to_wgs84
+from gridmap.coordinates import gcj02_to_wgs84, metres_per_degree
 
 Array = npt.NDArray[np.float64]
 
@@ -206,12 +206,9 @@ class _Plane:
 
     @classmethod
     def around(cls, geometry: Polygon) -> _Plane:
-        """Lay the plane at the geometry's centroid, with the radii of the WGS-84 ellipsoid there."""
+        """Lay the plane at the geometry's centroid."""
         origin = shapely.get_coordinates(geometry.centroid)[0]
-        a, ee, phi = 6378137.0, 0.00669437999014, np.radians(origin[1])
-        w = 1 - ee * np.sin(phi) ** 2
-        radii = np.array([a / np.sqrt(w) * np.cos(phi), a * (1 - ee) / w**1.5])
-        return cls(origin, np.radians(radii))
+        return cls(origin, metres_per_degree(origin[1]))
 
     def to_metres(self, degrees: Array) -> Array:
         return (degrees - self.origin) * self.metres_per_degree

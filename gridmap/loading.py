@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import shapely
 from django.contrib.gis.geos import GEOSGeometry
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import ProtectedError
 from django.utils.translation import gettext as _
 
@@ -81,6 +81,9 @@ def _store(plan: DistrictPlan, district: District) -> None:
         )
         for cell in plan.cells
     )
+    with connection.cursor() as cursor:
+        # Until autovacuum comes round, a table that was just filled is searched from end to end.
+        cursor.execute("ANALYZE gridmap_gridunit, gridmap_cell")
 
 
 def _unit(planned: PlannedUnit, district: District, units: dict[str, GridUnit]) -> GridUnit:

@@ -75,6 +75,11 @@ class District(models.Model):
         help_text=_("goes with the edition of the classes"),
     )
     closes_on_confirmation = models.BooleanField(_("a confirmed case closes at once"), default=True)
+    nearest_cell_m = models.PositiveSmallIntegerField(
+        _("nearest cell within, metres"),
+        default=100,
+        help_text=_("how far outside a place may lie to be given to the nearest cell; 0: never"),
+    )
     boundary_note = models.CharField(_("note on the boundaries"), max_length=300, blank=True)
 
     class Meta:
