@@ -43,6 +43,7 @@ def posts_held_now(people: Collection[int]) -> dict[int, list[Post]]:
             Q(until__isnull=True) | Q(until__gt=now), user__in=people, user__is_active=True, since__lte=now
         )
         .select_related("post__unit", "post__department", "post__district")
+        .defer("post__unit__boundary")
         .order_by("post_id")
     )
     for holding in found:

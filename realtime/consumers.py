@@ -4,11 +4,15 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.models import Session
+from django.http import parse_cookie
 from django.utils import timezone
 
 from fieldops.errors import DomainError
@@ -22,7 +26,6 @@ from .connection import Connection
 from .feed import OVERLAP, REFETCH, Key, View
 from .hub import OPENING, Hub, Reader, Standing, encoded, hub, same_login
 from .mail import Place
-from .models import Mailbox
 from .threads import in_thread
 from .tickets import CannotTell, redeem_ticket
 
@@ -152,6 +155,14 @@ class Socket(AsyncWebsocketConsumer):
             hub().remove(self)
 
 
+class Box(NamedTuple):
+    """A mailbox as a device is told of it."""
+
+    epoch: UUID
+    last_seq: int
+    owner: str
+
+
 class FieldSocket(Socket):
     """A device with a ticket: resumes its mailboxes, gets letters in order, acknowledges what it stored."""
 
@@ -178,8 +189,8 @@ class FieldSocket(Socket):
     async def say_hello(self) -> None:
         """Once, and again when the person got another post."""
         boxes = [
-            {"mailbox": box.pk, "epoch": str(box.epoch), "last_seq": box.last_seq, "owner": box.post.name}
-            for box in self.boxes.values()
+            {"mailbox": pk, "epoch": str(box.epoch), "last_seq": box.last_seq, "owner": box.owner}
+            for pk, box in self.boxes.items()
         ]
         await self.send_frame(
             {"type": "hello", "server_time": timezone.now().isoformat(), "mailboxes": boxes}
@@ -215,21 +226,21 @@ class MapSocket(Socket):
         self.audience: Key | None = None
         self.view = View()
         self.viewed_at = float("-inf")
-        user = self.scope["user"]
-        if not user.is_authenticated:
+        self.credential = _cookies(self.scope).get(settings.SESSION_COOKIE_NAME, "")
+        user, posts = await _viewer_of(self.credential)
+        if user is None:
             raise TurnedAway(NOT_LOGGED_IN)
-        self.user: User = user._wrapped
-        self.posts = await _staff_posts(self.user)
-        if not self.posts:
+        if not posts:
             raise TurnedAway(NOT_PERMITTED)
-        self.user_id, self.credential = self.user.pk, self.scope["session"].session_key
+        self.user_id, self._admitted = user.pk, (user, posts)
         session = sha256(self.credential.encode()).hexdigest()
         self.known_as = frozenset({f"person:{self.user_id}", f"session:{session}"})
 
     async def opened(self) -> None:
         """Join first, then say hello: the page takes its snapshot after it, so nothing falls between."""
         self.viewed_at = asyncio.get_running_loop().time()
-        counts = await hub().feed.join(self, self.user, self.posts)
+        counts = await hub().feed.join(self, *self._admitted)
+        del self._admitted  # shared by the audience from now on
         await self.send_frame({"type": "hello", "server_time": timezone.now().isoformat()})
         self.push(counts)
 
@@ -240,14 +251,14 @@ class MapSocket(Socket):
 
     async def judge(self, standing: Standing) -> None:
         """With other posts the page sees other cases: it fetches them anew."""
-        posts = standing.posts.get(self.user_id, [])
-        if not same_login(standing, self.user_id, self.credential):
+        posts, user = standing.posts.get(self.user_id, []), standing.people.get(self.user_id)
+        if user is None or not same_login(user, standing.sessions.get(self.credential)):
             self.end(NOT_LOGGED_IN)
         elif all(post.role == Role.RESIDENT for post in posts):
             self.end(NOT_PERMITTED)
         else:
             before = self.audience
-            counts = await hub().feed.join(self, self.user, posts)
+            counts = await hub().feed.join(self, user, posts)
             if self.audience != before:
                 self.push(REFETCH)
                 self.push(counts)
@@ -288,7 +299,8 @@ async def _resume(socket: FieldSocket, frame: dict[str, Any]) -> None:
 
 @FieldSocket.on("ack")
 async def _ack(socket: FieldSocket, frame: dict[str, Any]) -> None:
-    if not await _acknowledge(socket, socket.boxes[frame["mailbox"]], natural(frame["seq"])):
+    mailbox = natural(frame["mailbox"])
+    if not await _acknowledge(socket, mailbox, socket.boxes[mailbox].epoch, natural(frame["seq"])):
         socket.end(NOT_PERMITTED)
 
 
@@ -320,7 +332,7 @@ def _number(value: Any) -> float:
 
 
 @in_thread
-def _device_of(ticket: str) -> tuple[int, str, dict[int, Mailbox]]:
+def _device_of(ticket: str) -> tuple[int, str, dict[int, Box]]:
     """Person, token and mailboxes of a ticket. Raises ValueError, and CannotTell without Redis."""
     token = redeem_ticket(ticket)
     if token is None:
@@ -329,27 +341,35 @@ def _device_of(ticket: str) -> tuple[int, str, dict[int, Mailbox]]:
     return token.user_id, token.digest, _open(posts)
 
 
-def _open(posts: list[Post]) -> dict[int, Mailbox]:
-    names = {post.pk: post for post in posts}
-    boxes = {box.pk: box for box in mail.open_mailboxes(posts)}
-    for pk, box in boxes.items():
-        box.post = names[pk]
-    return boxes
+def _open(posts: list[Post]) -> dict[int, Box]:
+    names = {post.pk: post.name for post in posts}
+    return {box.pk: Box(box.epoch, box.last_seq, names[box.pk]) for box in mail.open_mailboxes(posts)}
 
 
 _mailboxes = in_thread(_open)
 
 
 @in_thread
-def _acknowledge(socket: FieldSocket, box: Mailbox, seq: int) -> bool:
+def _acknowledge(socket: FieldSocket, mailbox: int, epoch: UUID, seq: int) -> bool:
     """False when the post is not theirs any more, which nobody may have told us yet."""
-    if box.pk not in {post.pk for post in posts_held_now([socket.user_id]).get(socket.user_id, [])}:
+    if mailbox not in {post.pk for post in posts_held_now([socket.user_id]).get(socket.user_id, [])}:
         return False
-    mail.acknowledge(box.pk, device=socket.device, epoch=box.epoch, seq=seq)
+    mail.acknowledge(mailbox, device=socket.device, epoch=epoch, seq=seq)
     return True
 
 
+def _cookies(scope: dict[str, Any]) -> dict[str, str]:
+    sent = b"; ".join(value for name, value in scope["headers"] if name == b"cookie")
+    return parse_cookie(sent.decode("latin-1"))
+
+
 @in_thread
-def _staff_posts(user: User) -> list[Post]:
+def _viewer_of(session_key: str) -> tuple[User | None, list[Post]]:
+    """Who is logged in with this session, and with which posts they may look at the map."""
+    session = Session.objects.filter(session_key=session_key, expire_date__gt=timezone.now()).first()
+    held = session.get_decoded() if session else {}
+    user = User.objects.filter(pk=str(held.get(SESSION_KEY, 0)), is_active=True).first()
+    if user is None or not same_login(user, held.get(HASH_SESSION_KEY)):
+        return None, []
     posts = posts_held_now([user.pk]).get(user.pk, [])
-    return posts if any(post.role != Role.RESIDENT for post in posts) else []
+    return user, posts if any(post.role != Role.RESIDENT for post in posts) else []

@@ -398,11 +398,6 @@ def _standing(people: list[int], digests: list[str], session_keys: list[str]) ->
     )
 
 
-def same_login(standing: Standing, user_id: int, session_key: str) -> bool:
-    """Whether the session lives and was opened with the person's present password."""
-    person, opened_with = standing.people.get(user_id), standing.sessions.get(session_key)
-    return (
-        person is not None
-        and opened_with is not None
-        and constant_time_compare(opened_with, person.get_session_auth_hash())
-    )
+def same_login(user: User, opened_with: str | None) -> bool:
+    """Whether a session was opened with the person's present password."""
+    return opened_with is not None and constant_time_compare(opened_with, user.get_session_auth_hash())

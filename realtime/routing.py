@@ -3,7 +3,6 @@
 from typing import Any
 from urllib.parse import parse_qsl
 
-from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import OriginValidator
 from django.conf import settings
@@ -48,7 +47,7 @@ application = ProtocolTypeRouter(
         "websocket": URLRouter(
             [
                 path("ws/field", _with_query(FieldSocket.as_asgi())),
-                path("ws/map", SameOrigin(AuthMiddlewareStack(MapSocket.as_asgi()))),
+                path("ws/map", SameOrigin(MapSocket.as_asgi())),
                 re_path("", NoSuchSocket.as_asgi()),
             ]
         ),

@@ -157,3 +157,39 @@ def test_a_dispatch_that_no_device_stores_comes_onto_the_dispatchers_screen(
             assert kinds == ["told_dispatcher", "told_recipient", "sent"]
         finally:
             sql.execute(hurry, [86400, 86401])
+
+
+def test_the_list_can_follow_the_map_and_the_counts_stay_whole(log_in: Any, file_over_http: Any) -> None:
+    here, elsewhere = file_over_http(110.02, 40.66)["event"], file_over_http(109.9, 40.65)["event"]
+    page: Page = log_in("leader")
+    rows = {
+        event["id"]: page.locator(f'[data-testid="event-row"][data-event-id="{event["id"]}"]')
+        for event in (here, elsewhere)
+    }
+    rows[here["id"]].click(timeout=10_000)  # brings the map near
+    page.get_by_test_id("panel-close").click()
+    for _ in range(2):
+        page.locator(".ol-zoom-in").click()
+        page.wait_for_timeout(400)  # its animation
+    page.get_by_test_id("in-view").check()
+    expect(rows[here["id"]]).to_be_visible()
+    expect(rows[elsewhere["id"]]).to_have_count(0, timeout=10_000)
+    intake = page.get_by_test_id("count-intake")
+    before = int(intake.inner_text())
+    unseen = file_over_http(109.9, 40.65)["event"]
+    expect(intake).to_have_text(str(before + 1), timeout=10_000)
+    expect(page.locator(f'[data-testid="event-row"][data-event-id="{unseen["id"]}"]')).to_have_count(0)
+    page.get_by_test_id("in-view").uncheck()
+    expect(page.locator(f'[data-testid="event-row"][data-event-id="{unseen["id"]}"]')).to_be_visible(
+        timeout=10_000
+    )
+
+
+def test_the_phase_filter_narrows_what_is_subscribed_to(log_in: Any, file_over_http: Any) -> None:
+    page: Page = log_in("leader")
+    page.get_by_test_id("phase-filter").select_option("closed")
+    expect(page.locator('[data-testid="event-row"][data-phase="intake"]')).to_have_count(0, timeout=10_000)
+    event = file_over_http(110.02, 40.66)["event"]
+    page.get_by_test_id("phase-filter").select_option("open")
+    row = page.locator(f'[data-testid="event-row"][data-event-id="{event["id"]}"]')
+    expect(row).to_be_visible(timeout=10_000)

@@ -1,6 +1,6 @@
 /** Requests to the command center's HTTP interface; refusals become `Problem`. */
 
-import type { Detail, FieldValue, ProblemBody, Session, Snapshot, UndeliveredLetter } from './contract';
+import type { Detail, FieldValue, ProblemBody, Session, Snapshot, UndeliveredLetter, View } from './contract';
 
 /** A refusal that says what is wrong (RFC 9457), or, with status 0, a server that could not be reached. */
 export class Problem extends Error {
@@ -19,7 +19,12 @@ export class Problem extends Error {
 
 export const loadSession = (): Promise<Session> => request('/api/command/session');
 
-export const loadSnapshot = (signal?: AbortSignal): Promise<Snapshot> => request('/api/command/events', { signal });
+export function loadSnapshot(view: View, signal?: AbortSignal): Promise<Snapshot> {
+  const query = new URLSearchParams();
+  if (view.area) query.set('area', view.area.join());
+  if (view.phases) query.set('phases', view.phases.join());
+  return request(`/api/command/events?${query}`, { signal });
+}
 
 export const loadDetail = (id: string, signal?: AbortSignal): Promise<Detail> =>
   request(`/api/command/events/${encodeURIComponent(id)}`, { signal });

@@ -29,6 +29,18 @@ export interface Frame {
   updated_at: string;
 }
 
+/** What the page asks for: west, south, east, north in degrees of WGS-84, and phases; null is all. */
+export interface View {
+  area: [number, number, number, number] | null;
+  phases: Phase[] | null;
+}
+
+/** How many events one may see, whatever the view. */
+export interface Counts {
+  phases: Partial<Record<Phase, number>>;
+  red: number;
+}
+
 export interface Snapshot {
   truncated: boolean;
   events: Frame[];
@@ -149,6 +161,9 @@ export type Message =
   | { type: 'hello'; server_time: string }
   | { type: 'events'; events: Frame[] }
   | { type: 'gone'; ids: string[] }
+  | ({ type: 'counts' } & Counts)
+  | { type: 'notice'; text: string }
+  | { type: 'subscribed'; id: number }
   | { type: 'refetch' }
   | { type: 'pong' };
 

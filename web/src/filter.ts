@@ -1,4 +1,4 @@
-import { ENDED, type Frame, type Phase } from './contract';
+import { ENDED, type Frame, type Phase, PHASES } from './contract';
 
 export type PhaseFilter = Phase | 'all' | 'open' | 'red';
 
@@ -6,6 +6,12 @@ export interface Filter {
   phase: PhaseFilter;
   /** Lower-case words that must all occur; empty matches everything. */
   words: string;
+}
+
+/** The phases that can match, for the subscription; null is all. */
+export function phasesOf({ phase }: Filter): Phase[] | null {
+  if (phase === 'all') return null;
+  return phase === 'open' || phase === 'red' ? PHASES.filter((one) => !ENDED.has(one)) : [phase];
 }
 
 export function matches(frame: Frame, filter: Filter): boolean {

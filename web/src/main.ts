@@ -1,6 +1,6 @@
 import './style.css';
 import { goToLogin, loadSession, loadSnapshot, Problem } from './api';
-import type { Frame, Session } from './contract';
+import type { Frame, Phase, Session } from './contract';
 import { t } from './i18n';
 import { type Change, Ledger } from './live/ledger';
 import { Link } from './live/link';
@@ -21,6 +21,9 @@ import { learnWords, placeOf, statusLabel } from './words';
 /** Changes are gathered for so long before they are drawn: a burst of frames costs one drawing. */
 const GATHER = 80;
 const LIGHTS_EVERY = 10_000;
+/** So long the map must rest before the page asks for what it shows now. */
+const LOOK_AFTER = 250;
+const NOTICE_FOR = 60_000;
 
 declare global {
   interface Window {
@@ -61,13 +64,20 @@ function run(session: Session): void {
   const list = new EventList({
     onSelect: (id) => select({ event: id }),
     onFilter: (matches) => map.markers.filter(matches),
+    onLook: (phases, inView) => {
+      wanted = { phases, inView };
+      look();
+    },
   });
+  // Shown once on the map although it is none of those in view.
+  let brought: string | null = null;
   const panel = new EventPanel({
     onClose: () => select(null),
     onDetail: (detail) => {
       // Opened by a link, it may be none of those on the map; else the list must not lag behind the panel.
       if (ledger.held.has(detail.id)) gather(ledger.hear({ type: 'events', events: [detail] }, serverNow()));
-      else map.selectEvent(detail, true);
+      else if (brought !== detail.id) map.selectEvent(detail, true);
+      brought = detail.id;
     },
     onDone: (action) => announcer.say(t('action.done', { action: action.label })),
     find: (number) => [...ledger.held.values()].find((frame) => frame.number === number),
@@ -108,7 +118,17 @@ function run(session: Session): void {
       return frame ? tooltip(frame) : null;
     },
     onVisibility: () => queueMicrotask(() => levels.reflect(map.boundaries)),
+    onMove: () => {
+      if (wanted.inView) look();
+    },
   });
+
+  let wanted: { phases: Phase[] | null; inView: boolean } = { phases: null, inView: false };
+  let looking: ReturnType<typeof setTimeout> | undefined;
+  function look(): void {
+    clearTimeout(looking);
+    looking = setTimeout(() => link.look({ area: wanted.inView ? map.area() : null, phases: wanted.phases }), LOOK_AFTER);
+  }
 
   // What changed since the last drawing.
   let waiting: { change: Change; fresh: boolean }[] = [];
@@ -131,7 +151,6 @@ function run(session: Session): void {
       for (const id of change.removed) panel.gone(id);
     }
     list.show(ledger.held.values(), link.truncated);
-    topBar.showCounts(ledger.held.values());
   }
 
   const urgent = new Set<string>();
@@ -142,6 +161,7 @@ function run(session: Session): void {
     return frame.light === 'red' && !before;
   }
 
+  let noticed: ReturnType<typeof setTimeout> | undefined;
   let snapshotTaken = false;
   const link = new Link({
     ledger,
@@ -165,9 +185,16 @@ function run(session: Session): void {
       }
     },
     onState: showLink,
+    onCounts: (counts) => topBar.showCounts(counts),
+    onNotice: (text) => {
+      showBanner(text);
+      announcer.say(text);
+      clearTimeout(noticed);
+      noticed = setTimeout(showLink, NOTICE_FOR);
+    },
     onRefused: (why) => {
       if (why === 'login') goToLogin();
-      else showBanner(t('connection.refused'));
+      else showBanner(t(why === 'windows' ? 'connection.windows' : 'connection.refused'));
     },
   });
 
@@ -192,6 +219,7 @@ function run(session: Session): void {
    */
   function select(selection: Selection, approach = true): void {
     bring = approach;
+    brought = null;
     const hash = selection === null ? '' : 'event' in selection ? `#event=${selection.event}` : `#cell=${selection.cell}`;
     if (hash === location.hash) follow();
     else if (hash) location.hash = hash;

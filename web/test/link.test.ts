@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Message, Snapshot } from '../src/contract';
+import type { Message, Snapshot, View } from '../src/contract';
 import { Ledger } from '../src/live/ledger';
 import { Link, type LinkState, type Socket } from '../src/live/link';
 import { frame, NOW } from './frames';
@@ -33,9 +33,10 @@ class Wire implements Socket {
 }
 
 let wires: Wire[];
-let snapshots: { resolve: (snapshot: Snapshot) => void; reject: (error: Error) => void; signal: AbortSignal }[];
+let snapshots: { view: View; resolve: (snapshot: Snapshot) => void; reject: (error: Error) => void; signal: AbortSignal }[];
 let states: LinkState[];
 let refusals: string[];
+let notices: string[];
 let ledger: Ledger;
 let link: Link;
 const checkSession = vi.fn(() => Promise.resolve());
@@ -48,7 +49,7 @@ const answer = async (...events: Snapshot['events']): Promise<void> => {
 
 beforeEach(() => {
   vi.useFakeTimers({ now: NOW });
-  [wires, snapshots, states, refusals, ledger] = [[], [], [], [], new Ledger()];
+  [wires, snapshots, states, refusals, notices, ledger] = [[], [], [], [], [], new Ledger()];
   checkSession.mockClear();
   link = new Link({
     ledger,
@@ -56,11 +57,13 @@ beforeEach(() => {
       wires.push(new Wire());
       return wire();
     },
-    loadSnapshot: (signal) => new Promise((resolve, reject) => snapshots.push({ resolve, reject, signal })),
+    loadSnapshot: (view, signal) => new Promise((resolve, reject) => snapshots.push({ view, resolve, reject, signal })),
     checkSession,
     onChange: () => undefined,
     onState: (state) => states.push(state),
     onServerTime: () => undefined,
+    onCounts: () => undefined,
+    onNotice: (text) => notices.push(text),
     onRefused: (why) => refusals.push(why),
   });
   link.start();
@@ -190,6 +193,7 @@ describe('reconnecting', () => {
   it.each([
     [4401, 'login'],
     [4403, 'permission'],
+    [4429, 'windows'],
   ])('stops for good on close code %i', async (code, why) => {
     await goLive();
     wire().end(code);
@@ -213,5 +217,47 @@ describe('refetch', () => {
     await answer(frame('5'));
     expect(snapshots).toHaveLength(3);
     expect([...ledger.held.keys()]).toEqual(['5']);
+  });
+});
+
+describe('looking', () => {
+  const part: View = { area: [109.9, 40.6, 110, 40.7], phases: ['intake'] };
+
+  it('subscribes first and fetches what it subscribed to', async () => {
+    await goLive();
+    link.look(part);
+    expect(wire().sent).toEqual([JSON.stringify({ type: 'subscribe', id: 1, ...part })]);
+    expect(snapshots).toHaveLength(1);
+    wire().say({ type: 'subscribed', id: 1 });
+    expect(snapshots[1]?.view).toEqual(part);
+    await answer(frame('2'));
+    expect([...ledger.held.keys()]).toEqual(['2']);
+  });
+
+  it('asks for the same view once, and answers to an older one change nothing', async () => {
+    await goLive();
+    link.look(part);
+    link.look({ ...part });
+    link.look({ area: null, phases: ['dispatch'] });
+    expect(wire().sent).toHaveLength(2);
+    wire().say({ type: 'subscribed', id: 1 });
+    expect(snapshots).toHaveLength(1);
+  });
+
+  it('keeps its view when it connects anew', async () => {
+    await goLive();
+    link.look(part);
+    wire().end(4409);
+    await vi.advanceTimersByTimeAsync(600);
+    wire().hello();
+    expect(wire().sent).toEqual([JSON.stringify({ type: 'subscribe', id: 2, ...part })]);
+    wire().say({ type: 'subscribed', id: 2 });
+    expect(snapshots[1]?.view).toEqual(part);
+  });
+
+  it('passes a notice on', async () => {
+    await goLive();
+    wire().say({ type: 'notice', text: '系统即将重启' });
+    expect(notices).toEqual(['系统即将重启']);
   });
 });

@@ -1,4 +1,4 @@
-import type { Message, Snapshot } from '../contract';
+import type { Counts, Message, Snapshot, View } from '../contract';
 import type { Change, Ledger } from './ledger';
 
 export type LinkState = 'connecting' | 'live' | 'stale';
@@ -12,6 +12,14 @@ const LONGEST_WAIT = 10_000;
 const SNAPSHOT_EVERY = 300_000;
 const NOT_LOGGED_IN = 4401;
 const NOT_PERMITTED = 4403;
+const TOO_MANY = 4429;
+const REFUSALS = new Map<number, Refusal>([
+  [NOT_LOGGED_IN, 'login'],
+  [NOT_PERMITTED, 'permission'],
+  [TOO_MANY, 'windows'],
+]);
+
+export type Refusal = 'login' | 'permission' | 'windows';
 
 /** The part of a WebSocket that is used here. */
 export type Socket = Pick<WebSocket, 'send' | 'close' | 'onmessage' | 'onclose'>;
@@ -19,13 +27,15 @@ export type Socket = Pick<WebSocket, 'send' | 'close' | 'onmessage' | 'onclose'>
 export interface LinkOptions {
   ledger: Ledger;
   openSocket: () => Socket;
-  loadSnapshot: (signal: AbortSignal) => Promise<Snapshot>;
+  loadSnapshot: (view: View, signal: AbortSignal) => Promise<Snapshot>;
   /** Asked after repeated refusals of the socket: does the server still know us? It rejects if not. */
   checkSession: () => Promise<unknown>;
   onChange: (change: Change, origin: 'snapshot' | 'frame') => void;
   onState: (state: LinkState) => void;
   onServerTime: (time: number) => void;
-  onRefused: (why: 'login' | 'permission') => void;
+  onCounts: (counts: Counts) => void;
+  onNotice: (text: string) => void;
+  onRefused: (why: Refusal) => void;
   now?: () => number;
 }
 
@@ -48,6 +58,8 @@ export class Link {
   private attempts = 0;
   private snapshotAt = 0;
   private snapshotAgain = false;
+  private view: View = { area: null, phases: null };
+  private subscription = 0;
   private loading: AbortController | null = null;
   private retry: ReturnType<typeof setTimeout> | undefined;
   private ticking: ReturnType<typeof setInterval> | undefined;
@@ -99,6 +111,18 @@ export class Link {
     if (this.state === 'live' && now - this.snapshotAt >= SNAPSHOT_EVERY) this.takeSnapshot();
   }
 
+  /** From now on show what is in this view: subscribe first, then fetch, so that nothing falls between. */
+  look(view: View): void {
+    if (JSON.stringify(view) === JSON.stringify(this.view)) return;
+    this.view = view;
+    if (this.greeted) this.subscribe();
+  }
+
+  private subscribe(): void {
+    this.subscription += 1;
+    this.socket?.send(JSON.stringify({ type: 'subscribe', id: this.subscription, ...this.view }));
+  }
+
   private connect(): void {
     this.greeted = false;
     this.connectedAt = Date.now();
@@ -115,9 +139,14 @@ export class Link {
       this.pingedAt = this.heardAt;
       this.refusals = 0;
       this.options.onServerTime(Date.parse(message.server_time));
+      if (this.view.area || this.view.phases) this.subscribe();
+      else this.takeSnapshot();
+    } else if (message.type === 'refetch' || (message.type === 'subscribed' && message.id === this.subscription)) {
       this.takeSnapshot();
-    } else if (message.type === 'refetch') {
-      this.takeSnapshot();
+    } else if (message.type === 'counts') {
+      this.options.onCounts(message);
+    } else if (message.type === 'notice') {
+      this.options.onNotice(message.text);
     } else if (message.type === 'events' || message.type === 'gone') {
       this.options.onChange(this.options.ledger.hear(message, this.now()), 'frame');
     }
@@ -134,7 +163,7 @@ export class Link {
     this.snapshotAgain = false;
     this.snapshotAt = Date.now();
     this.options.ledger.expectSnapshot();
-    this.options.loadSnapshot(loading.signal).then(
+    this.options.loadSnapshot(this.view, loading.signal).then(
       (snapshot) => {
         if (loading.signal.aborted) return;
         this.loading = null;
@@ -152,11 +181,12 @@ export class Link {
   }
 
   private closed(code: number): void {
-    if (code === NOT_LOGGED_IN || code === NOT_PERMITTED) {
+    const refusal = REFUSALS.get(code);
+    if (refusal) {
       this.stop();
       this.ticking = undefined;
       this.become('stale');
-      this.options.onRefused(code === NOT_LOGGED_IN ? 'login' : 'permission');
+      this.options.onRefused(refusal);
       return;
     }
     if (!this.greeted && ++this.refusals % 2 === 0) void this.options.checkSession().catch(() => undefined);

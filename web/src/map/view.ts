@@ -1,20 +1,22 @@
 import 'ol/ol.css';
 import { defaults as defaultControls } from 'ol/control/defaults';
 import ScaleLine from 'ol/control/ScaleLine';
-import { buffer, containsCoordinate, getWidth } from 'ol/extent';
+import { buffer, containsCoordinate, containsExtent, getArea, getWidth } from 'ol/extent';
 import type Feature from 'ol/Feature';
 import { defaults as defaultInteractions } from 'ol/interaction/defaults';
 import OlMap from 'ol/Map';
 import Overlay from 'ol/Overlay';
 import { fromLonLat, transformExtent } from 'ol/proj';
 import View from 'ol/View';
-import type { Frame, Session } from '../contract';
+import type { Frame, Session, View as Subscribed } from '../contract';
 import { t } from '../i18n';
 import type { Change } from '../live/ledger';
 import { el } from '../ui/dom';
 import { Boundaries } from './boundaries';
 import { EventMarkers } from './events';
 import { darkScheme } from './palette';
+
+type View4 = NonNullable<Subscribed['area']>;
 
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
 const PULSE = 3_000;
@@ -27,6 +29,7 @@ export interface MapCallbacks {
   onNothing: () => void;
   describe: (id: string) => Node | null;
   onVisibility: () => void;
+  onMove: () => void;
 }
 
 /** The map: boundaries below, events above, and what the pointer does with them. */
@@ -43,6 +46,7 @@ export class MapView {
   private readonly home: number[];
   private lastHits: string[] = [];
   private pulses = 0;
+  private around: number[] | null = null;
 
   constructor(target: HTMLElement, district: Session['district'], callbacks: MapCallbacks) {
     this.target = target;
@@ -90,6 +94,19 @@ export class MapView {
   apply(change: Change, fresh: boolean): void {
     this.markers.apply(change);
     if (fresh) for (const frame of change.added) this.pulse(frame);
+  }
+
+  /**
+   * The area to subscribe to, in degrees of WGS-84: what is in view with half of it on each side, so that small moves
+   * need no new one; null while the whole district is in view.
+   */
+  area(): View4 | null {
+    const seen = this.view.calculateExtent();
+    if (containsExtent(seen, this.home)) this.around = null;
+    else if (!this.around || !containsExtent(this.around, seen) || getArea(this.around) > 16 * getArea(seen)) {
+      this.around = buffer(seen, getWidth(seen) / 2);
+    }
+    return this.around && (transformExtent(this.around, 'EPSG:3857', 'EPSG:4326').map((edge) => Number(edge.toFixed(5))) as View4);
   }
 
   showWholeDistrict(): void {
@@ -149,6 +166,7 @@ export class MapView {
         else this.callbacks.onNothing();
       }
     });
+    this.map.on('moveend', () => this.callbacks.onMove());
     this.map.on('pointermove', (event) => {
       const hit = event.dragging ? undefined : this.markers.at(event.pixel)[0];
       this.target.classList.toggle('over-marker', hit !== undefined);

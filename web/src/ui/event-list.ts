@@ -1,5 +1,5 @@
-import { type Frame, PHASES } from '../contract';
-import { type Filter, matches, type PhaseFilter } from '../filter';
+import { type Frame, type Phase, PHASES } from '../contract';
+import { type Filter, matches, phasesOf, type PhaseFilter } from '../filter';
 import { t } from '../i18n';
 import { shortTime } from '../time';
 import { clockWords, phaseLabel, placeOf, statusLabel } from '../words';
@@ -12,6 +12,8 @@ const PAGE = 300;
 export interface ListCallbacks {
   onSelect: (id: string) => void;
   onFilter: (matches: ((frame: Frame) => boolean) | null) => void;
+  /** The operator wants these phases only, and only what the map shows. */
+  onLook: (phases: Phase[] | null, inView: boolean) => void;
 }
 
 /** The queue of events, newest first, with a filter; arrow keys walk through it. */
@@ -24,6 +26,7 @@ export class EventList {
   private readonly more: HTMLButtonElement;
   private readonly search: HTMLInputElement;
   private readonly select: HTMLSelectElement;
+  private readonly inView: HTMLInputElement;
   private frames: Frame[] = [];
   private filter: Filter = { phase: 'all', words: '' };
   private room = PAGE;
@@ -47,12 +50,19 @@ export class EventList {
       el('option', { value: 'red' }, t('light.red')),
       ...PHASES.map((phase) => el('option', { value: phase }, phaseLabel(phase))),
     );
+    this.inView = el('input', { type: 'checkbox', 'data-testid': 'in-view', onchange: () => this.refilter() });
     this.more = el('button', { class: 'more', hidden: true, onclick: () => this.showMore() });
     this.list.addEventListener('keydown', (event) => this.walk(event));
     this.element = el(
       'section',
       { class: 'queue', 'aria-label': t('list.title') },
-      el('div', { class: 'queue-head' }, this.search, el('div', { class: 'queue-filter' }, this.select, this.summary)),
+      el(
+        'div',
+        { class: 'queue-head' },
+        this.search,
+        el('div', { class: 'queue-filter' }, this.select, this.summary),
+        el('label', { class: 'in-view' }, this.inView, t('list.in_view')),
+      ),
       el('div', { class: 'queue-body' }, this.list, this.more),
     );
   }
@@ -82,6 +92,7 @@ export class EventList {
     this.room = PAGE;
     const all = this.filter.phase === 'all' && this.filter.words === '';
     const filter = this.filter;
+    this.callbacks.onLook(phasesOf(filter), this.inView.checked);
     this.element.classList.toggle('filtered', !all);
     this.callbacks.onFilter(all ? null : (frame) => matches(frame, filter));
     this.render();

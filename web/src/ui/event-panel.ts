@@ -95,13 +95,9 @@ export class EventPanel {
     if (frame.version > (this.detail?.version ?? 0)) this.fetchSoon(SETTLE);
   }
 
-  /** The open event is no longer visible to this viewer. */
+  /** The open event left the map: by its view, or for good; the server knows. */
   gone(id: string): void {
-    if (this.frame?.id !== id) return;
-    clearTimeout(this.timer);
-    this.loading?.abort();
-    this.actions.clear();
-    setText(this.notice, t('panel.gone'));
+    if (this.frame?.id === id) this.fetchSoon(0);
   }
 
   tick(): void {

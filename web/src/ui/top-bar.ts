@@ -1,5 +1,5 @@
 import { csrfToken } from '../api';
-import { type Frame, type Phase, PHASES, type Session } from '../contract';
+import { type Counts, type Phase, PHASES, type Session } from '../contract';
 import { language, t } from '../i18n';
 import type { LinkState } from '../live/link';
 import { clockTime, longDate, serverNow } from '../time';
@@ -54,14 +54,9 @@ export class TopBar {
     setText(this.connection, t(`connection.${state}`));
   }
 
-  showCounts(frames: Iterable<Frame>): void {
-    const numbers = new Map<Phase | 'red', number>();
-    for (const frame of frames) {
-      numbers.set(frame.phase, (numbers.get(frame.phase) ?? 0) + 1);
-      if (frame.light === 'red') numbers.set('red', (numbers.get('red') ?? 0) + 1);
-    }
+  showCounts({ phases, red }: Counts): void {
     for (const [key, node] of this.counts) {
-      const number = numbers.get(key) ?? 0;
+      const number = (key === 'red' ? red : phases[key]) ?? 0;
       setText(node, String(number));
       if (key === 'red') node.parentElement?.classList.toggle('some', number > 0);
     }
