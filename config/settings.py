@@ -143,7 +143,9 @@ MEDIA_URL = ""
 FILE_UPLOAD_PERMISSIONS = 0o640
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
 # Geodata from outside is read in a process of its own that ends at these.
-EXCHANGE_UPLOAD_BYTES = env.int("EXCHANGE_UPLOAD_BYTES", default=19_000_000)  # on the page; the front takes 20 MB
+EXCHANGE_UPLOAD_BYTES = env.int(
+    "EXCHANGE_UPLOAD_BYTES", default=19_000_000
+)  # on the page; the front takes 20 MB
 EXCHANGE_FILE_BYTES = env.int("EXCHANGE_FILE_BYTES", default=500_000_000)  # by command
 EXCHANGE_UNPACKED_BYTES = env.int("EXCHANGE_UNPACKED_BYTES", default=1_000_000_000)
 EXCHANGE_MEMORY_BYTES = env.int("EXCHANGE_MEMORY_BYTES", default=4_000_000_000)
