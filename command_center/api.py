@@ -1,6 +1,7 @@
 """What the command center's pages ask for and send; session and CSRF token, never the device token."""
 
 import hashlib
+import math
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -17,12 +18,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from fieldops import approvals, desk, queries
+from fieldops import approvals, desk, moving, queries
 from fieldops.errors import NotFound, NotPermitted
 from fieldops.models import Event, Photo, Post, User
+from fieldops.places import place_of
 from fieldops.rights import TRACK_ROLES, current_posts, events_visible_to, may
 from fieldops.status import PHASE, TABLE, Phase, Role, Status, Step
 from gridmap.geojson import grid_geojson
+from gridmap.locate import cells_at, moment_of
 from gridmap.models import Cell, Department, GridUnit, Level
 from realtime import presence, proof, tracks
 from realtime.models import Shift
@@ -152,6 +155,40 @@ class ViewIn(serializers.Serializer):
         return area
 
 
+class PlaceIn(serializers.Serializer):
+    """A place on the map, in a declared system, and the local day it is asked for."""
+
+    x = serializers.FloatField()
+    y = serializers.FloatField()
+    system = serializers.CharField(max_length=20)
+    day = serializers.DateField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """NaN is a float, but no place."""
+        if not (math.isfinite(attrs["x"]) and math.isfinite(attrs["y"])):
+            raise serializers.ValidationError(_("Must be a finite number."), code="finite")
+        return attrs
+
+
+class Place(CommandView):
+    """Which cell a place lies in; the map asks it for a click, so that a border answers as everywhere."""
+
+    def get(self, request: Request) -> Response:
+        """The cell in force today, or at the end of `day`, with its five organisations; none outside."""
+        given = PlaceIn(data=request.query_params)
+        given.is_valid(raise_exception=True)
+        asked, district = given.validated_data, self.posts[0].district
+        point = place_of(asked["x"], asked["y"], asked["system"])
+        try:
+            at = moment_of(asked["day"], district) if "day" in asked else None
+        except ValueError:
+            raise serializers.ValidationError({"day": _("This day is still to come.")}) from None
+        cell = cells_at(point, at=at).filter(district=district).first()
+        return Response(
+            {"cell": cell.code if cell else None, "levels": queries.levels_of(cell) if cell else []}
+        )
+
+
 class Events(CommandView):
     """The snapshot of the live map."""
 
@@ -206,6 +243,7 @@ class ActionIn(serializers.Serializer):
     condition = serializers.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
     department = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=2**31 - 1)
     post = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=2**31 - 1)
+    cell = serializers.CharField(required=False, max_length=20, default="")
 
 
 _DO: dict[str, Callable[[UUID, User, dict[str, Any]], Event]] = {
@@ -225,6 +263,9 @@ _DO: dict[str, Callable[[UUID, User, dict[str, Any]], Event]] = {
     "refuse": lambda pk, by, a: approvals.refuse(pk, by=by, reason=a["reason"], version=a.get("version")),
     "resume": lambda pk, by, a: approvals.resume(pk, by=by, note=a["reason"], version=a.get("version")),
     "void": lambda pk, by, a: desk.void(pk, by=by, reason=a["reason"], version=a.get("version")),
+    "move_cell": lambda pk, by, a: moving.move_to_cell(
+        pk, by=by, code=a["cell"], reason=a["reason"], version=a.get("version")
+    ),
     "close": lambda pk, by, a: desk.close(pk, by=by, note=a["reason"], version=a.get("version")),
 }
 
@@ -284,6 +325,17 @@ def _fields(step: Step, event: Event) -> list[dict[str, Any]]:
         choices = [{"value": post.pk, "label": post.name} for post in desk.posts_to_dispatch_to(event)]
         value = choices[0]["value"] if choices else None
         return [{"name": "post", "label": _("Post"), "required": True, "value": value, "choices": choices}]
+    if step == Step.MOVE_CELL:
+        shares = {one["code"]: f"（{one['share']:.0%}）" for one in event.cell_candidates}
+        cells = [
+            {
+                "value": cell.code,
+                "label": f"{cell.code} {cell.community.area_name}{shares.get(cell.code, '')}",
+            }
+            for cell in moving.cells_to_move_to(event)
+        ]
+        label = Cell._meta.verbose_name
+        return [{"name": "cell", "label": label, "required": True, "value": None, "choices": cells}, reason]
     return [reason] if TABLE[step].needs_reason else []
 
 

@@ -73,6 +73,21 @@ class PointOutsideDistrict(Unprocessable):
     title = _("The place lies outside the district")
 
 
+class UnknownCell(Unprocessable):
+    code = "unknown_cell"
+    title = _("There is no such cell in force")
+
+
+class SameCell(Unprocessable):
+    code = "same_cell"
+    title = _("The case is in this cell already")
+
+
+class HandlerElsewhere(Conflict):
+    code = "handler_elsewhere"
+    title = _("The post that works on the case does not serve that cell; recall the dispatch first")
+
+
 class UnknownClass(Unprocessable):
     code = "unknown_class"
     title = _("There is no such event class")

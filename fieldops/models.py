@@ -338,6 +338,9 @@ class Event(models.Model):
     description = models.TextField(_("description"), max_length=2000)
     point = models.PointField(_("place"), srid=WGS84)
     cell = models.ForeignKey(Cell, models.PROTECT, verbose_name=_("cell"), related_name="events")
+    # Until a dispatcher decides: [{"cell": id, "code": …, "share": of the fix's accuracy circle}], largest first.
+    cell_candidates = models.JSONField(_("cells the fix may mean"), default=list, blank=True)
+    outside_m = models.FloatField(_("metres outside its cell"), null=True, blank=True)
     department = models.ForeignKey(
         Department,
         models.PROTECT,
@@ -381,6 +384,10 @@ class Event(models.Model):
                 fields=["district", "number"], name="a_case_number_is_unique_in_its_district"
             ),
             models.CheckConstraint(condition=Q(status__in=Status.values), name="an_event_has_a_known_status"),
+            models.CheckConstraint(
+                condition=Q(outside_m__isnull=True) | Q(outside_m__gte=0),
+                name="a_place_outside_lies_some_metres_away",
+            ),
             models.CheckConstraint(
                 condition=Q(
                     status__in=[

@@ -51,6 +51,7 @@ def _frame(event: Event, now: datetime) -> dict[str, Any]:
         "class": {"code": event.event_class.code, "name": event.event_class.name},
         "kind": event.event_class.kind,
         "cell": event.cell.code,
+        "in_doubt": bool(event.cell_candidates) or event.outside_m is not None,
         "street": event.cell.street.area_name,
         "community": event.cell.community.area_name,
         "department": event.department.name if event.department else None,
@@ -96,6 +97,7 @@ def whole_case(event: Event) -> dict[str, Any]:
         else None,
         "component": component_of(event),
         "levels": levels_of(cell),
+        "doubt": _doubt(event, reports),
         "responsibility": {"department": event.department.name, "why": explain(event.responsibility)}
         if event.department
         else None,
@@ -184,6 +186,22 @@ def departments_of(component: Component) -> list[dict[str, str]]:
         (_("Maintaining department"), component.maintaining),
     ]
     return [{"label": label, "name": department.name} for label, department in answers if department]
+
+
+def _doubt(event: Event, reports: list[Report]) -> dict[str, Any] | None:
+    """Which cells the fix may mean, and how far outside the place lies; None when there is no doubt, or it ended."""
+    if not event.cell_candidates and event.outside_m is None:
+        return None
+    ids = [one["cell"] for one in event.cell_candidates]
+    names = dict(Cell.objects.filter(pk__in=ids).values_list("code", "community__area_name")) if ids else {}
+    return {
+        "accuracy_m": reports[0].accuracy_m if reports else None,
+        "outside_m": event.outside_m,
+        "candidates": [
+            {"code": one["code"], "community": names.get(one["code"], ""), "share": one["share"]}
+            for one in event.cell_candidates
+        ],
+    }
 
 
 def _iso(time: datetime | None) -> str | None:

@@ -5,8 +5,10 @@
 points. Places are WGS-84, degrees; distances and areas are metres.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -19,7 +21,7 @@ from django.db.models.functions import Collate
 from django.utils import timezone
 
 from .coordinates import metres_per_degree
-from .models import CHAIN, Cell, District
+from .models import CHAIN, Cell, District, GridUnit
 from .prepared import fetch_prepared
 
 # Beyond this radius a fix tells a part of town, not a cell; its circle is cut to it.
@@ -106,6 +108,7 @@ def locate(lon: float, lat: float, *, district: District, accuracy_m: float | No
 _NEEDED = {"id", "district_id", "code", *(f"{unit}_id" for unit in CHAIN)}
 # In the order of the model, which is how rows become instances.
 _FIELDS = tuple(field.attname for field in Cell._meta.concrete_fields if field.attname in _NEEDED)
+UNIT_FIELDS = ("id", "level", "code", "name", "area_name", "name_en")
 _COLUMNS = ", ".join(f"cell.{field}" for field in _FIELDS)
 _HERE = "ST_SetSRID(ST_MakePoint(%s, %s), 4326)"
 _COVERING = f"""
@@ -131,6 +134,16 @@ def _cell(row: tuple[object, ...], district: District) -> Cell:
     cell = Cell.from_db("default", _FIELDS, row[: len(_FIELDS)])
     cell._state.fields_cache["district"] = district
     return cell
+
+
+def give_organisations(cell: Cell, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Let a located cell know its organisations, given as rows of UNIT_FIELDS, so that it need not ask for each."""
+    units = {
+        row["id"]: GridUnit.from_db("default", UNIT_FIELDS, [row[name] for name in UNIT_FIELDS])
+        for row in rows
+    }
+    for unit in CHAIN:
+        cell._state.fields_cache[unit] = units[getattr(cell, f"{unit}_id")]
 
 
 def _weigh(

@@ -6,11 +6,16 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from django.db import connection
+from psycopg._queries import PostgresQuery
 
 
 class _PreparedCursor(psycopg.Cursor[Any]):
     def execute(self, query: Any, params: Any = None, **_: Any) -> "_PreparedCursor":
-        return super().execute(query, params, prepare=True)
+        super().execute(query, params, prepare=True)
+        # Where Django's log of statements looks; psycopg sets it only for what it does not prepare.
+        self._query = PostgresQuery(self._tx)
+        self._query.query = query.encode()
+        return self
 
 
 # One cursor a connection: a new one would look every column's type up anew.

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from fieldops.models import Event, Transition
-from fieldops.status import Role, Step
+from fieldops.status import Role, Status, Step
 
 from . import doorbell
 from .models import LetterKind
@@ -36,6 +36,8 @@ _POLICY: dict[Step, tuple[LetterKind, Role | None]] = {
     Step.RESUME: (LetterKind.RESUMED, None),
     Step.VOID: (LetterKind.RECALL, None),
 }
+_INTAKES_TURN = frozenset({Status.LOCATED, Status.ACCEPTED})
+_CHIEFS_TURN = frozenset({Status.HANDLED, Status.CONFIRMED})
 # After these the reporters who hold a post get their answer.
 _ANSWERED = frozenset({Step.CLOSE, Step.DECLINE, Step.DO_NOT_FILE, Step.VOID})
 
@@ -117,6 +119,8 @@ def _notes(event: Event, transitions: list[Transition]) -> Iterator[dict[str, An
     last = transitions[-1]
     step = Step(last.kind)
     summary = _summary(event)
+    if step == Step.MOVE_CELL:
+        yield from _moved(event, last, summary)
     if step in _POLICY:
         kind, role = _POLICY[step]
         order = last.work_order
@@ -137,6 +141,38 @@ def _notes(event: Event, transitions: list[Transition]) -> Iterator[dict[str, An
             "event": str(event.pk),
             "event_version": event.version,
             "payload": {**summary, "reason": last.reason},
+        }
+
+
+def _moved(event: Event, step: Transition, summary: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Whose turn it is hears of the new place; where that is another street's chief, the former one as well."""
+    told: list[tuple[LetterKind, Role | None, list[int]]] = []
+    units, before = event.cell.unit_ids, step.data["from_units"]
+    if event.status in _CHIEFS_TURN:
+        other_street = units[2] != before[2]
+        confirm = other_street and event.status == Status.HANDLED
+        told.append((LetterKind.CONFIRM if confirm else LetterKind.MOVED, Role.STREET_CHIEF, units))
+        if other_street:
+            told.append((LetterKind.MOVED, Role.STREET_CHIEF, before))
+    elif step.work_order is None:
+        desk = Role.INTAKE_OPERATOR if event.status in _INTAKES_TURN else Role.DISPATCHER
+        told.append((LetterKind.MOVED, desk, units))
+    if step.work_order is not None:
+        told.append((LetterKind.MOVED, None, units))
+    for kind, role, where in told:
+        yield {
+            "post_id": step.work_order.post_id if role is None and step.work_order else None,
+            "role": role.value if role else "",
+            "units": where,
+            "kind": kind.value,
+            "event": str(event.pk),
+            "event_version": event.version,
+            "payload": {
+                **summary,
+                "order": str(step.work_order_id) if step.work_order_id else None,
+                "reason": step.reason,
+                "from": step.data["from"],
+            },
         }
 
 

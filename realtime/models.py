@@ -76,6 +76,7 @@ class LetterKind(models.TextChoices):
     REQUEST = "request", _("A department asks for a decision")
     DECISION = "decision", _("What you asked for is decided")
     RESUMED = "resumed", _("Deferred work goes on")
+    MOVED = "moved", _("The case moved to another cell")
     SENT_BACK = "sent_back", _("A department sent the case back")
     ANSWER = "answer", _("Your report has an answer")
 

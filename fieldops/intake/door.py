@@ -35,8 +35,8 @@ from fieldops.models import (
 )
 from fieldops.places import place_of
 from fieldops.status import Step
-from gridmap.locate import cells_at
-from gridmap.models import CHAIN, CalendarDay, Cell, Component
+from gridmap.locate import UNIT_FIELDS, Location, give_organisations, locate
+from gridmap.models import CalendarDay, Cell, Component, GridUnit
 
 from .draft import Draft
 
@@ -76,12 +76,15 @@ def _take_in(draft: Draft) -> Receipt:
     component = None
     if draft.component:
         component, point = _component_meant(draft, point)
-        cell = component.element.cell
+        location: Location | None = Location(component.element.cell)
     else:
-        found = cells_at(point).filter(district=draft.post.district_id).first()
-        if found is None:
-            raise PointOutsideDistrict(x=draft.x, y=draft.y, system=draft.system)
-        cell = found
+        location = locate(point.x, point.y, district=draft.post.district, accuracy_m=draft.accuracy_m)
+    if location is None:
+        raise PointOutsideDistrict(x=draft.x, y=draft.y, system=draft.system)
+    cell = location.cell
+    candidates = [
+        {"cell": str(one.cell_id), "code": one.code, "share": one.share} for one in location.candidates
+    ]
     event_class, facts = _look_up(draft, cell, point)
     if component and event_class.kind == Kind.COMPONENT and component.event_class.code != event_class.code:
         raise ComponentOfAnotherClass(component_class=component.event_class.key)
@@ -95,6 +98,8 @@ def _take_in(draft: Draft) -> Receipt:
         point=point,
         cell=cell,
         component=component,
+        cell_candidates=candidates,
+        outside_m=location.outside_m,
         received_at=at,
     )
     report = Report(
@@ -123,7 +128,18 @@ def _take_in(draft: Draft) -> Receipt:
             at=at,
             data={"channel": draft.channel, "report": str(draft.id)},
         ),
-        take_step(event, Step.LOCATE, actor=SYSTEM, at=at, data={"cell": cell.code, "near": facts["near"]}),
+        take_step(
+            event,
+            Step.LOCATE,
+            actor=SYSTEM,
+            at=at,
+            data={
+                "cell": cell.code,
+                "near": facts["near"],
+                **({"candidates": candidates} if candidates else {}),
+                **({"outside_m": location.outside_m} if location.outside_m is not None else {}),
+            },
+        ),
     ]
     order = None
     if (
@@ -132,6 +148,7 @@ def _take_in(draft: Draft) -> Receipt:
         and assignment
         and assignment.post_id
         and not facts["near"]
+        and location.outside_m is None
     ):
         order = _go_straight_through(event, steps, assignment, assignment.post_id, facts["calendar"])
 
@@ -148,10 +165,9 @@ def _component_meant(draft: Draft, point: Point) -> tuple[Component, Point]:
 
     Raises UnknownComponent, and ComponentElsewhere when the reporter is too far from it to mean it.
     """
-    owners = [f"element__cell__{unit}" for unit in CHAIN]
     component = (
-        Component.objects.select_related("event_class", "element__cell__district", *owners)
-        .defer("element__cell__boundary", *(f"{unit}__boundary" for unit in owners))
+        Component.objects.select_related("event_class", "element__cell__district")
+        .defer("element__cell__boundary")
         .filter(code=draft.component, district=draft.post.district_id, element__ended_at__isnull=True)
         .first()
     )
@@ -164,7 +180,10 @@ def _component_meant(draft: Draft, point: Point) -> tuple[Component, Point]:
 
 
 def _look_up(draft: Draft, cell: Cell, point: Point) -> tuple[EventClass, dict[str, Any]]:
-    """One statement for all that the class decides: condition, policy of the channel, near cases, calendar."""
+    """One statement for all that the class decides: condition, policy of the channel, near cases, calendar.
+
+    And for the names of the cell's organisations, which the receipt tells.
+    """
     kind, _, code = draft.class_key.partition("/")
     found = (
         EventClass.objects.filter(
@@ -182,6 +201,11 @@ def _look_up(draft: Draft, cell: Cell, point: Point) -> tuple[EventClass, dict[s
                 )
             ),
             near=ArraySubquery(near_cases(point, event_class=OuterRef("pk")).values("number")[:5]),
+            organisations=ArraySubquery(
+                GridUnit.objects.filter(pk__in=cell.unit_ids).values(
+                    json=JSONObject(**{name: name for name in UNIT_FIELDS})
+                )
+            ),
             calendar=ArraySubquery(
                 CalendarDay.objects.filter(district=cell.district_id).values(
                     json=JSONObject(day="day", working="working")
@@ -192,6 +216,7 @@ def _look_up(draft: Draft, cell: Cell, point: Point) -> tuple[EventClass, dict[s
     )
     if found is None:
         raise UnknownClass(**{"class": draft.class_key})
+    give_organisations(cell, found.organisations)
     condition = None
     if draft.condition_id is not None:
         if not found.condition:

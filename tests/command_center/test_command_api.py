@@ -11,6 +11,7 @@ from fieldops import approvals, fieldwork
 from fieldops.intake import Receipt
 from fieldops.models import Event, FilingCondition, Holding, Photo, User
 from fieldops.rights import current_posts
+from gridmap.coordinates import from_wgs84
 from gridmap.models import Cell
 from tests.conftest import handler_of
 from tests.fieldops.test_field_work import key, photo_for
@@ -129,8 +130,8 @@ def test_a_case_in_full(dispatched: Event, dispatcher: User) -> None:
     assert case["responsibility"]["why"].startswith("rule ")
     assert case["work_orders"][0]["sent_at"]
     assert case["work_orders"][0]["received_at"] is None
-    [recall] = case["actions"]
-    assert (recall["name"], [field["name"] for field in recall["fields"]]) == ("recall", ["reason"])
+    fields = {action["name"]: [field["name"] for field in action["fields"]] for action in case["actions"]}
+    assert fields == {"recall": ["reason"], "move_cell": ["cell", "reason"]}
 
 
 def test_a_dispatcher_recalls_a_dispatch(dispatched: Event, dispatcher: User) -> None:
@@ -138,7 +139,45 @@ def test_a_dispatcher_recalls_a_dispatch(dispatched: Event, dispatcher: User) ->
     case = act(dispatcher, dispatched, "recall", reason="派错片区").json()
     assert (case["status"], case["timeline"][-1]["kind"]) == ("assigned", "recall")
     assert case["work_orders"][0]["recalled_at"]
-    assert {action["name"] for action in case["actions"]} == {"assign", "dispatch"}
+    assert {action["name"] for action in case["actions"]} == {"assign", "dispatch", "move_cell"}
+
+
+def test_a_dispatcher_moves_a_case_to_another_cell(located: Event, dispatcher: User, leader: User) -> None:
+    case = get(dispatcher, f"events/{located.pk}").json()
+    [move] = [action for action in case["actions"] if action["name"] == "move_cell"]
+    target = move["fields"][0]["choices"][0]["value"]
+    assert act(dispatcher, located, "move_cell", cell=target).json()["code"] == "reason_missing"
+    assert act(dispatcher, located, "move_cell", reason="门牌").json()["code"] == "unknown_cell"
+    assert act(leader, located, "move_cell", cell=target, reason="门牌").status_code == 403
+    case = act(dispatcher, located, "move_cell", cell=target, reason="门牌").json()
+    assert (case["cell"], case["timeline"][-1]["kind"]) == (target, "move_cell")
+
+
+def test_a_click_is_resolved_by_the_server(cell: Cell, leader: User, resident: User, client: Any) -> None:
+    corner = cell.boundary.exterior_ring.coords[0]
+    covering = Cell.objects.filter(boundary__covers=f"SRID=4326;POINT({corner[0]!r} {corner[1]!r})")
+    found = get(leader, "place", x=repr(corner[0]), y=repr(corner[1]), system="WGS84").json()
+    assert found["cell"] == min(covering.values_list("code", flat=True))
+    assert [level["level"] for level in found["levels"]] == [1, 2, 3, 4, 5, 6]
+    x, y = from_wgs84(*cell.boundary.point_on_surface.coords, "EPSG:4546")
+    assert get(leader, "place", x=x, y=y, system="EPSG:4546").json()["cell"] == cell.code
+    assert get(leader, "place", x=100, y=30, system="WGS84").json() == {"cell": None, "levels": []}
+    # On a day before anything was in force, and on one to come.
+    where = {"x": x, "y": y, "system": "EPSG:4546"}
+    assert get(leader, "place", **where, day="2025-12-31").json()["cell"] is None
+    assert get(leader, "place", **where, day="2026-02-01").json()["cell"] == cell.code
+    refusals = [
+        ({**where, "day": "2999-01-01"}, 400, "invalid"),
+        ({"x": x, "y": y}, 400, "invalid"),
+        ({**where, "system": ""}, 400, "invalid"),
+        ({**where, "system": "Mars"}, 422, "unknown_coordinate_system"),
+        ({**where, "system": "WGS84"}, 422, "implausible_position"),
+        ({**where, "x": "nan"}, 400, "invalid"),
+    ]
+    for asked, status, code in refusals:
+        answer = get(leader, "place", **asked)
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert get(resident, "place", **where).status_code == 403
 
 
 def test_reporters_are_masked(
@@ -171,7 +210,7 @@ def test_the_desks_take_a_report_to_the_field(
     assert case["actions"] == []
     case = get(dispatcher, f"events/{located.pk}").json()
     names = {action["name"]: action for action in case["actions"]}
-    assert set(names) == {"assign", "dispatch"}
+    assert set(names) == {"assign", "dispatch", "move_cell"}
     case = act(dispatcher, located, "dispatch", post=names["dispatch"]["fields"][0]["value"]).json()
     assert case["status"] == "dispatched"
     assert case["work_orders"][0]["sent_at"]

@@ -1,6 +1,6 @@
 /** Requests to the command center's HTTP interface; refusals become `Problem`. */
 
-import type { Detail, FieldValue, ProblemBody, Session, Snapshot, UndeliveredLetter, View } from './contract';
+import type { Detail, FieldValue, Place, ProblemBody, Session, Snapshot, UndeliveredLetter, View } from './contract';
 
 /** A refusal that says what is wrong (RFC 9457), or, with status 0, a server that could not be reached. */
 export class Problem extends Error {
@@ -34,6 +34,10 @@ export const loadUndelivered = (): Promise<{ letters: UndeliveredLetter[] }> => 
 
 /** The boundaries of level 1 to 5 or of the cells, as a GeoJSON FeatureCollection in WGS-84. */
 export const loadGrid = (level: string): Promise<object> => request(`/api/command/grid/${level}`);
+
+/** Which cell a place (WGS-84 degrees) lies in: on a border, too, the server's word. */
+export const loadPlace = ([lon, lat]: [number, number], signal?: AbortSignal): Promise<Place> =>
+  request(`/api/command/place?x=${lon}&y=${lat}&system=WGS84`, { signal });
 
 /** Take a step with an event; answers the event anew. `version` is what the operator saw. */
 export const act = (id: string, action: string, fields: Record<string, FieldValue>, version: number): Promise<Detail> =>

@@ -18,6 +18,8 @@ export interface Frame {
   class: { code: string; name: string };
   kind: 'event' | 'component';
   cell: string;
+  /** The fix may mean another cell, or lies outside the district. */
+  in_doubt: boolean;
   street: string;
   community: string;
   department: string | null;
@@ -129,6 +131,7 @@ export interface Action {
 export interface Detail extends Frame {
   condition: { text: string; closing: string; limit_text: string } | null;
   levels: LevelName[];
+  doubt: { accuracy_m: number | null; outside_m: number | null; candidates: { code: string; community: string; share: number }[] } | null;
   responsibility: { department: string; why: string } | null;
   reports: { id: string; channel_label: string; reported_at: string; reporter: string }[];
   work_orders: WorkOrder[];
@@ -139,6 +142,12 @@ export interface Detail extends Frame {
   delivery: DeliveryFact[];
   nearby: string[];
   actions: Action[];
+}
+
+/** The cell of a place, as the server resolves it. */
+export interface Place {
+  cell: string | null;
+  levels: LevelName[];
 }
 
 export interface Post {

@@ -1,5 +1,5 @@
 import './style.css';
-import { goToLogin, loadSession, loadSnapshot, Problem } from './api';
+import { goToLogin, loadPlace, loadSession, loadSnapshot, Problem } from './api';
 import type { Frame, Phase, Session } from './contract';
 import { t } from './i18n';
 import { type Change, Ledger } from './live/ledger';
@@ -111,8 +111,7 @@ function run(session: Session): void {
 
   const map = new MapView(canvas, session.district, {
     onEvent: (id) => select({ event: id }, false),
-    onCell: (code) => select({ cell: code }),
-    onNothing: () => select(null),
+    onPlace: (lonLat) => void selectPlace(lonLat),
     describe: (id) => {
       const frame = ledger.held.get(id);
       return frame ? tooltip(frame) : null;
@@ -247,6 +246,17 @@ function run(session: Session): void {
     map.setCovered(event || cell ? (panel.element.offsetWidth || cellPanel.element.offsetWidth) : 0);
     map.selectEvent(known ?? null, bring);
     bring = true;
+  }
+
+  let asking: AbortController | null = null;
+
+  /** What lies under a click; the server says so, since only its borders are exact. */
+  async function selectPlace(lonLat: [number, number]): Promise<void> {
+    asking?.abort();
+    const own = (asking = new AbortController());
+    const place = await loadPlace(lonLat, own.signal).catch(() => null);
+    if (own.signal.aborted || place === null) return;
+    select(place.cell === null ? null : { cell: place.cell });
   }
 
   async function showCell(code: string): Promise<void> {

@@ -16,6 +16,7 @@ export function frame(id: string, version = 1, more: Partial<Frame> = {}): Frame
     cell: '150204001021003',
     street: '先锋道街道',
     community: '光明社区',
+    in_doubt: false,
     department: null,
     handler: null,
     description: '',

@@ -95,10 +95,6 @@ export class Boundaries {
     this.update();
   }
 
-  cellAt(coordinate: number[]): Feature<Geometry> | undefined {
-    return this.sources[6]?.getFeaturesAtCoordinate(coordinate)[0];
-  }
-
   cell(code: string): Feature<Geometry> | undefined {
     return this.sources[6]?.getFeatureById(code) as Feature<Geometry> | undefined;
   }

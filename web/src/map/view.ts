@@ -6,7 +6,7 @@ import type Feature from 'ol/Feature';
 import { defaults as defaultInteractions } from 'ol/interaction/defaults';
 import OlMap from 'ol/Map';
 import Overlay from 'ol/Overlay';
-import { fromLonLat, transformExtent } from 'ol/proj';
+import { fromLonLat, toLonLat, transformExtent } from 'ol/proj';
 import View from 'ol/View';
 import type { Frame, Session, View as Subscribed } from '../contract';
 import { t } from '../i18n';
@@ -25,8 +25,7 @@ const CLOSE_ENOUGH = 13.5;
 
 export interface MapCallbacks {
   onEvent: (id: string) => void;
-  onCell: (code: string) => void;
-  onNothing: () => void;
+  onPlace: (lonLat: [number, number]) => void;
   describe: (id: string) => Node | null;
   onVisibility: () => void;
   onMove: () => void;
@@ -161,9 +160,7 @@ export class MapView {
       } else if (events.length) {
         this.callbacks.onEvent(this.next(events));
       } else {
-        const cell = this.boundaries.cellAt(event.coordinate);
-        if (cell) this.callbacks.onCell(String(cell.getId()));
-        else this.callbacks.onNothing();
+        this.callbacks.onPlace(toLonLat(event.coordinate) as [number, number]);
       }
     });
     this.map.on('moveend', () => this.callbacks.onMove());

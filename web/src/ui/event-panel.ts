@@ -178,6 +178,7 @@ export class EventPanel {
     const parts: [string, unknown, () => Node | null][] = [
       ['facts', [detail.description, detail.condition, detail.due_at, detail.received_at, detail.class], () => facts(detail)],
       ['levels', detail.levels, () => section(t('panel.levels'), levelChain(detail.levels))],
+      ['doubt', [detail.doubt, detail.cell], () => doubt(detail)],
       ['responsibility', detail.responsibility, () => responsibility(detail)],
       ['request', [detail.request, detail.deferred_until], () => request(detail)],
       ['orders', detail.work_orders, () => list(t('panel.work_orders'), detail.work_orders.map(workOrder))],
@@ -247,6 +248,28 @@ export const levelChain = (levels: LevelName[]): HTMLElement =>
       el('li', { 'data-level': level }, el('span', { class: 'chain-label' }, label), el('span', { class: 'chain-name' }, name)),
     ),
   );
+
+/** Which cells the fix may mean, and how far outside it lies: the dispatcher decides by moving the event. */
+function doubt(detail: Detail): Node | null {
+  if (!detail.doubt) return null;
+  const { accuracy_m, outside_m, candidates } = detail.doubt;
+  const metres = (value: number): string => (value < 10 ? value.toFixed(1) : String(Math.round(value)));
+  const rows = candidates.map(({ code, community, share }) =>
+    el(
+      'li',
+      { class: code === detail.cell ? 'here' : '', 'data-testid': 'candidate' },
+      el('span', {}, `${code} ${community}`),
+      el('span', {}, share.toLocaleString(undefined, { style: 'percent', maximumFractionDigits: 1 })),
+    ),
+  );
+  const part = section(
+    t('panel.doubt'),
+    ...(outside_m === null ? [] : [el('p', { class: 'why' }, t('doubt.outside', { metres: metres(outside_m) }))]),
+    ...(rows.length ? [el('p', { class: 'why' }, t('doubt.candidates', { metres: metres(accuracy_m ?? 0) })), el('ol', { class: 'candidates' }, ...rows)] : []),
+  );
+  part.dataset.testid = 'doubt';
+  return part;
+}
 
 function responsibility(detail: Detail): Node | null {
   if (!detail.responsibility) return null;
