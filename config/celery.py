@@ -38,4 +38,5 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="*/5"),
     },
     "make-missing-thumbnails": {"task": "fieldops.tasks.make_missing_thumbnails", "schedule": 30.0},
+    "redraw-tiles": {"task": "gridmap.tasks.redraw_tiles", "schedule": 10.0, "options": {"expires": 10}},
 }

@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "realtime",
     "mobile_api",
     "command_center",
+    "map_services",
 ]
 
 MIDDLEWARE = [

@@ -30,6 +30,7 @@ urlpatterns = [
     path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include("mobile_api.urls")),
+    path("", include("map_services.urls")),
     path("", include("command_center.urls")),
 ]
 handler400 = "config.problems.bad_request"

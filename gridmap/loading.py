@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from .generator import DistrictPlan, PlannedUnit, generate_district, load_boundary, load_divisions
 from .models import WGS84, Cell, District, GridUnit, Level
+from .tiles import redraw
 
 SEED = 150204
 IN_FORCE_FROM = datetime(2026, 1, 1, tzinfo=ZoneInfo("Asia/Shanghai"))  # of what is drawn, not surveyed
@@ -48,6 +49,7 @@ def build_district(folder: Path, *, seed: int = SEED, reset: bool = False) -> tu
         told = _("%(district)s is in use: %(count)s rows refer to what would vanish")
         raise DistrictInUse(told % {"district": district, "count": len(error.protected_objects)}) from error
     _store(plan, district)
+    redraw(district.pk)
     return district, True
 
 

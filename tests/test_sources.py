@@ -5,7 +5,16 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ["config", "gridmap", "fieldops", "realtime", "mobile_api", "command_center", "devstack"]
+ROOMS = [
+    "config",
+    "gridmap",
+    "fieldops",
+    "realtime",
+    "mobile_api",
+    "command_center",
+    "map_services",
+    "devstack",
+]
 SOURCES = [path for room in ROOMS for path in (ROOT / room).rglob("*.py") if "migrations" not in path.parts]
 
 
@@ -39,7 +48,9 @@ def test_nothing_listens_to_post_save() -> None:
 
 
 def test_migrations_import_no_code_of_the_project() -> None:
-    pattern = re.compile(r"^\s*(from|import) (gridmap|fieldops|realtime|mobile_api|command_center)\b", re.M)
+    pattern = re.compile(
+        r"^\s*(from|import) (gridmap|fieldops|realtime|mobile_api|command_center|map_services)\b", re.M
+    )
     migrations = [path for room in ROOMS for path in (ROOT / room).rglob("migrations/*.py")]
     assert migrations
     assert [str(path) for path in migrations if pattern.search(path.read_text())] == []

@@ -29,11 +29,13 @@ from .grid import (
     InForce,
     Level,
 )
+from .tiles import WEB_MERCATOR, Drawing, LayerChange, Shape
 
 __all__ = [
     "ACCURACY_METRES",
     "CHAIN",
     "VALIDITY",
+    "WEB_MERCATOR",
     "WGS84",
     "AccuracyClass",
     "CalendarDay",
@@ -44,15 +46,18 @@ __all__ = [
     "ComponentVersion",
     "Department",
     "District",
+    "Drawing",
     "Element",
     "ElementKind",
     "ElementVersion",
     "GridUnit",
     "GroupMembership",
     "InForce",
+    "LayerChange",
     "Level",
     "Person",
     "RoadSegment",
+    "Shape",
     "Shop",
     "Side",
     "SpecialGroup",

@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class MapServicesConfig(AppConfig):
+    name = "map_services"
