@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.urls import include, path
+from django.urls import include, path, reverse
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 
@@ -19,7 +19,8 @@ def admin_login(request: HttpRequest, extra_context: object = None) -> HttpRespo
     """One door: administrators log in where everyone does, where guessing is slowed."""
     if request.user.is_authenticated:
         raise PermissionDenied
-    return redirect_to_login(request.get_full_path())
+    # Where the person wanted to go, not here: whoever is logged in is refused here. The log-in page checks it.
+    return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
 
 
 admin.site.login = admin_login  # type: ignore[method-assign]

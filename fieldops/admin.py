@@ -1,7 +1,13 @@
 """Rows an administrator edits. Cases and their history are not among them: they change by steps alone."""
 
 from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group
+from knox.models import AuthToken
+from unfold.admin import TabularInline
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from gridmap.administration import RowAdmin
 
 from .models import (
     EventClass,
@@ -15,7 +21,7 @@ from .models import (
 )
 
 
-class HoldingInline(admin.TabularInline):
+class HoldingInline(TabularInline):
     """Who holds the post."""
 
     model = Holding
@@ -24,16 +30,19 @@ class HoldingInline(admin.TabularInline):
 
 
 @admin.register(User)
-class PersonAdmin(UserAdmin):
+class PersonAdmin(RowAdmin, UserAdmin):
     """People; what they may do follows from their posts."""
 
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
     list_display = ["username", "display_name", "is_active", "is_staff"]
     search_fields = ["username", "display_name"]
     fieldsets = [*(UserAdmin.fieldsets or []), (None, {"fields": ["display_name"]})]
 
 
 @admin.register(Post)
-class PostAdmin(admin.ModelAdmin):
+class PostAdmin(RowAdmin):
     """Posts and their holders."""
 
     list_display = ["name", "role", "unit", "department"]
@@ -44,7 +53,7 @@ class PostAdmin(admin.ModelAdmin):
     inlines = [HoldingInline]
 
 
-class ConditionInline(admin.TabularInline):
+class ConditionInline(TabularInline):
     """The filing conditions of a class."""
 
     model = FilingCondition
@@ -52,7 +61,7 @@ class ConditionInline(admin.TabularInline):
 
 
 @admin.register(EventClass)
-class EventClassAdmin(admin.ModelAdmin):
+class EventClassAdmin(RowAdmin):
     """Classes and their filing conditions."""
 
     list_display = ["key", "name", "major_name", "edition"]
@@ -62,7 +71,7 @@ class EventClassAdmin(admin.ModelAdmin):
 
 
 @admin.register(ResponsibilityRule)
-class ResponsibilityRuleAdmin(admin.ModelAdmin):
+class ResponsibilityRuleAdmin(RowAdmin):
     """Who is responsible for what and where."""
 
     list_display = ["number", "kind", "major", "minor", "unit", "department", "source"]
@@ -72,14 +81,23 @@ class ResponsibilityRuleAdmin(admin.ModelAdmin):
 
 
 @admin.register(IntakePolicy)
-class IntakePolicyAdmin(admin.ModelAdmin):
+class IntakePolicyAdmin(RowAdmin):
     """Which channels go straight through."""
 
     list_display = ["channel", "straight_through"]
 
 
 @admin.register(TakeOnLimit)
-class TakeOnLimitAdmin(admin.ModelAdmin):
+class TakeOnLimitAdmin(RowAdmin):
     """How long a dispatch may wait to be taken on."""
 
     list_display = ["district", "urgent", "minutes"]
+
+
+admin.site.unregister(Group)
+admin.site.unregister(AuthToken)  # log-ins of devices: nobody edits them
+
+
+@admin.register(Group)
+class PermissionGroupAdmin(RowAdmin, GroupAdmin):
+    """Who may change which rows; what someone may do with cases follows from posts alone."""

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from gridmap.coordinates import DECLARED_SYSTEM
 from gridmap.models import WGS84, Cell, Component, Department, District, Element, GridUnit, RoadSegment
+from gridmap.models.history import kept_history
 
 from .status import MAX_EXTENSIONS, PHASE, Role, Status, Step
 
@@ -769,3 +770,34 @@ class SegmentChief(models.Model):
 
     def __str__(self) -> str:
         return f"{self.segment} · {self.post}"
+
+
+# --- who changed what of the rules, kept by triggers -----------------------------------------------------
+
+
+class PostChange(kept_history(Post)):  # type: ignore[misc]
+    """A state of a post's row."""
+
+
+class HoldingChange(kept_history(Holding)):  # type: ignore[misc]
+    """A state of who held a post."""
+
+
+class EventClassChange(kept_history(EventClass)):  # type: ignore[misc]
+    """A state of a class's row."""
+
+
+class FilingConditionChange(kept_history(FilingCondition)):  # type: ignore[misc]
+    """A state of a filing condition's row."""
+
+
+class ResponsibilityRuleChange(kept_history(ResponsibilityRule)):  # type: ignore[misc]
+    """A state of a rule's row."""
+
+
+class IntakePolicyChange(kept_history(IntakePolicy)):  # type: ignore[misc]
+    """A state of an intake policy's row."""
+
+
+class TakeOnLimitChange(kept_history(TakeOnLimit)):  # type: ignore[misc]
+    """A state of a limit's row."""

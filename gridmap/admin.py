@@ -2,18 +2,19 @@
 
 from django.contrib import admin
 
+from .administration import RowAdmin
 from .models import CalendarDay, Department, District, GridUnit
 
 
 @admin.register(District)
-class DistrictAdmin(admin.ModelAdmin):
+class DistrictAdmin(RowAdmin):
     """Districts."""
 
     list_display = ["code", "name", "time_zone", "class_edition"]
 
 
 @admin.register(Department)
-class DepartmentAdmin(admin.ModelAdmin):
+class DepartmentAdmin(RowAdmin):
     """Departments."""
 
     list_display = ["code", "name", "name_en"]
@@ -21,7 +22,7 @@ class DepartmentAdmin(admin.ModelAdmin):
 
 
 @admin.register(CalendarDay)
-class CalendarDayAdmin(admin.ModelAdmin):
+class CalendarDayAdmin(RowAdmin):
     """Public holidays and make-up working days."""
 
     list_display = ["day", "working", "name"]
@@ -30,7 +31,7 @@ class CalendarDayAdmin(admin.ModelAdmin):
 
 
 @admin.register(GridUnit)
-class GridUnitAdmin(admin.ModelAdmin):
+class GridUnitAdmin(RowAdmin):
     """Names of the organisations; their areas are read-only here."""
 
     list_display = ["code", "name", "level", "parent"]

@@ -5,11 +5,13 @@ looked at only.
 from django.contrib import admin
 from django.http import HttpRequest
 
+from gridmap.administration import RowAdmin
+
 from .models import ContactDetail, DeliveryPolicy, LetterRetention, Shift, TrackAccess, TrackPolicy
 
 
 @admin.register(DeliveryPolicy)
-class DeliveryPolicyAdmin(admin.ModelAdmin):
+class DeliveryPolicyAdmin(RowAdmin):
     """Who is told, and when, of a letter that nobody acknowledges."""
 
     list_display = [
@@ -23,7 +25,7 @@ class DeliveryPolicyAdmin(admin.ModelAdmin):
 
 
 @admin.register(ContactDetail)
-class ContactDetailAdmin(admin.ModelAdmin):
+class ContactDetailAdmin(RowAdmin):
     """Where people are reached; the list does not show the addresses."""
 
     list_display = ["user", "adapter"]
@@ -32,13 +34,13 @@ class ContactDetailAdmin(admin.ModelAdmin):
 
 
 @admin.register(LetterRetention)
-class LetterRetentionAdmin(admin.ModelAdmin):
+class LetterRetentionAdmin(RowAdmin):
     """When letters are dropped."""
 
     list_display = ["district", "keep_days", "keep_acknowledged_days", "device_forgotten_days"]
 
 
-class ReadOnly(admin.ModelAdmin):
+class ReadOnly(RowAdmin):
     """To look at."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -55,7 +57,7 @@ class ReadOnly(admin.ModelAdmin):
 
 
 @admin.register(TrackPolicy)
-class TrackPolicyAdmin(admin.ModelAdmin):
+class TrackPolicyAdmin(RowAdmin):
     """How long tracks are kept, and what is doubted."""
 
     list_display = ["district", "keep_days", "longest_shift_hours", "impossible_speed_kmh"]

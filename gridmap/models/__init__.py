@@ -29,6 +29,7 @@ from .grid import (
     InForce,
     Level,
 )
+from .history import CalendarDayChange, DepartmentChange, DistrictChange, GridUnitChange
 from .tiles import WEB_MERCATOR, Drawing, LayerChange, Shape
 
 __all__ = [
@@ -39,18 +40,22 @@ __all__ = [
     "WGS84",
     "AccuracyClass",
     "CalendarDay",
+    "CalendarDayChange",
     "Cell",
     "CodeScheme",
     "Component",
     "ComponentState",
     "ComponentVersion",
     "Department",
+    "DepartmentChange",
     "District",
+    "DistrictChange",
     "Drawing",
     "Element",
     "ElementKind",
     "ElementVersion",
     "GridUnit",
+    "GridUnitChange",
     "GroupMembership",
     "InForce",
     "LayerChange",
