@@ -121,6 +121,11 @@ class Phone:
                         known = {str(box): at for box, at in self.cursors.items()}
                         await socket.send(json.dumps({"type": "resume", "mailboxes": known}))
                         for box in frame["mailboxes"]:
+                            held = self.cursors.get(box["mailbox"], {})
+                            # The acknowledgement of what is stored may have been lost with the last connection.
+                            if held.get("cursor") and held["epoch"] == box["epoch"]:
+                                ack = {"type": "ack", "mailbox": box["mailbox"], "seq": held["cursor"]}
+                                await socket.send(json.dumps(ack))
                             self.cursors.setdefault(box["mailbox"], {"epoch": box["epoch"], "cursor": 0})
                     elif frame["type"] == "reset":
                         self.cursors[frame["mailbox"]] = {"epoch": frame["epoch"], "cursor": frame["seq"]}

@@ -30,12 +30,12 @@ async def django_environment(supervisor: Supervisor, place: Place, *, durable: b
     }
 
 
-async def start_servers(supervisor: Supervisor, place: Place, env: Mapping[str, str], *, port: int) -> None:
+async def start_servers(
+    supervisor: Supervisor, place: Place, env: Mapping[str, str], *, port: int, kept_up: bool = False
+) -> None:
     """Start what answers http://127.0.0.1:port/ and wait until all of it does."""
     sockets = private_directory(place.base / "sockets")
     pages, live = sockets / "pages.sock", sockets / "live.sock"
-    for left in (pages, live):
-        left.unlink(missing_ok=True)
 
     async def answers() -> bool:
         return await accepts_at(pages) and await asyncio.to_thread(
@@ -75,13 +75,24 @@ async def start_servers(supervisor: Supervisor, place: Place, env: Mapping[str, 
         "HOME": str(place.base),  # it makes directories there
     }
     await supervisor.start(
-        Service("pages", pages_server, env, cwd=ROOT, ready=lambda: accepts_at(pages)),
-        Service("live", live_server, env, cwd=ROOT, ready=lambda: accepts_at(live)),
-        Service("front", front, front_env, cwd=ROOT, ready=answers),
+        Service(
+            "pages",
+            pages_server,
+            env,
+            cwd=ROOT,
+            ready=lambda: accepts_at(pages),
+            kept_up=kept_up,
+            leaves=[pages],
+        ),
+        Service(
+            "live", live_server, env, cwd=ROOT, ready=lambda: accepts_at(live), kept_up=kept_up, leaves=[live]
+        ),
+        Service("front", front, front_env, cwd=ROOT, ready=answers, kept_up=kept_up),
     )
     tracks = [sys.executable, "manage.py", "write_tracks"]
     await supervisor.start(
-        Service("worker", worker, env, cwd=ROOT), Service("tracks", tracks, env, cwd=ROOT)
+        Service("worker", worker, env, cwd=ROOT, kept_up=kept_up),
+        Service("tracks", tracks, env, cwd=ROOT, kept_up=kept_up),
     )  # nobody waits for them
 
 

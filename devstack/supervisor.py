@@ -20,6 +20,8 @@ class Service:
     """A long-running process. `ready` is asked until it says yes; `stop_with` asks it to go.
 
     A `store` goes after everything else: a process that loses its database in mid-request only makes noise.
+    `leaves` are files of an earlier life that would be in its way, such as the socket of one that was killed.
+    One that is `kept_up` is started again a second after it ended by itself, as a service manager would.
     """
 
     name: str
@@ -31,6 +33,8 @@ class Service:
     run_as: Mapping = field(default_factory=dict)
     cwd: Path | str | None = None
     store: bool = False
+    kept_up: bool = False
+    leaves: Sequence[Path] = ()
 
 
 class ServiceFailed(Exception):
@@ -67,11 +71,48 @@ class Supervisor:
         """
         await asyncio.gather(*[await self._spawn(service, within) for service in services])
 
-    async def _spawn(self, service: Service, within: float) -> Awaitable[None]:
+    async def interrupt(
+        self, name: str, *, how: signal.Signals = signal.SIGKILL, seconds: float = 0, within: float = 30
+    ) -> None:
+        """End a service with this signal, leave it away for so long, and wait until it is ready again.
+
+        SIGKILL goes to its whole process group, any other signal to the process that was started.
+
+        Raises KeyError when no such service runs, ServiceFailed when it does not come back.
+        """
+        service, process = self._find(name)
+        self._running.remove((service, process))  # its end is expected
+        with contextlib.suppress(ProcessLookupError):
+            if how == signal.SIGKILL:
+                os.killpg(process.pid, how)
+            else:
+                process.send_signal(how)
+        await process.wait()
+        self._end_group(process)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            back = await self._spawn(service, within, again=True)
+        await back
+
+    def process_of(self, name: str) -> int:
+        """The process id of a running service; raises KeyError when there is none."""
+        return self._find(name)[1].pid
+
+    def _find(self, name: str) -> tuple[Service, asyncio.subprocess.Process]:
+        for service, process in self._running:
+            if service.name == name:
+                return service, process
+        raise KeyError(name)
+
+    async def _spawn(self, service: Service, within: float, *, again: bool = False) -> Awaitable[None]:
         """Start the process; awaiting the result is waiting for it to be ready."""
         path = self._log / f"{service.name}.log"
-        path.unlink(missing_ok=True)  # not truncated: an earlier run may still be writing its last words
-        with path.open("wb") as log:
+        if not again:
+            path.unlink(missing_ok=True)  # not truncated: an earlier run may still be writing its last words
+        for left in service.leaves:
+            left.unlink(missing_ok=True)
+        with path.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *map(str, service.argv),
                 stdin=asyncio.subprocess.PIPE if service.stdin else asyncio.subprocess.DEVNULL,
@@ -103,6 +144,15 @@ class Supervisor:
 
     async def _watch(self, service: Service, process: asyncio.subprocess.Process) -> None:
         code = await process.wait()
+        if (service, process) not in self._running:
+            return
+        if service.kept_up:
+            self._running.remove((service, process))
+            self._end_group(process)
+            await asyncio.sleep(1)
+            with contextlib.suppress(ServiceFailed):  # whose end, then, is watched again
+                await (await self._spawn(service, 30, again=True))
+            return
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         self._died.put_nowait(self._last_words(service.name, f"ended by itself ({how})"))
 
@@ -164,9 +214,14 @@ class Supervisor:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._stop_seconds):
                 await process.wait()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # also what a leader that went has left in its group
+        self._end_group(process)
         await process.wait()
+
+    @staticmethod
+    def _end_group(process: asyncio.subprocess.Process) -> None:
+        """End also what a leader that went has left in its group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def die_with_parent(how: signal.Signals) -> Callable[[], None]:

@@ -75,7 +75,7 @@ class Login(APIView):
         """Log in; the token goes into `Authorization: Token …`."""
         given = _read(s.LoginIn, request)
         if not logins.may_try(given["username"], _address(request)):
-            raise exceptions.Throttled
+            raise exceptions.Throttled(wait=logins.WINDOW_SECONDS)
         user = authenticate(request, username=given["username"], password=given["password"])
         if not isinstance(user, User):
             raise exceptions.AuthenticationFailed(_("User name or password is wrong."), code="login_failed")

@@ -114,3 +114,40 @@ asyncio.run(main())
     supervisor.kill()
     supervisor.wait()
     asyncio.run(gone(pid))
+
+
+async def test_one_that_is_kept_up_comes_back_with_nothing_left_of_before(tmp_path: Path) -> None:
+    log = tmp_path / "service.log"
+    async with Supervisor(tmp_path) as supervisor:
+        await supervisor.start(
+            Service(
+                "service",
+                ["sh", "-c", WITH_CHILD.replace("echo $$", f"echo $$ >> {tmp_path}/pids")],
+                kept_up=True,
+            )
+        )
+        first = await pid_written_to(tmp_path / "pids")
+        os.kill(supervisor.process_of("service"), signal.SIGKILL)
+        await gone(first)
+        async with asyncio.timeout(20):
+            while len((tmp_path / "pids").read_text().splitlines()) < 2:
+                await asyncio.sleep(0.05)
+    assert log.exists()
+    await gone(int((tmp_path / "pids").read_text().splitlines()[1]))
+
+
+async def test_a_service_can_be_interrupted_for_a_while(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+
+    async def is_ready() -> bool:
+        return ready.exists()
+
+    script = f"trap 'rm -f {ready}; exit 0' INT; touch {ready}; while :; do sleep 0.02; done"
+    async with Supervisor(tmp_path) as supervisor:
+        await supervisor.start(Service("store", ["sh", "-c", script], ready=is_ready, store=True))
+        before = supervisor.process_of("store")
+        await supervisor.interrupt("store", how=signal.SIGINT, seconds=0.1)
+        assert supervisor.process_of("store") != before
+        assert ready.exists()
+    with pytest.raises(KeyError):
+        supervisor.process_of("store")
