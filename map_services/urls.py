@@ -2,9 +2,18 @@
 
 from django.urls import path
 
-from . import tile_views
+from . import features, tile_views
 
 urlpatterns = [
     path("tiles/<str:district>/<str:layer>.json", tile_views.description),
     path("tiles/<str:district>/<str:layer>/<str:z>/<str:x>/<str:y>", tile_views.tile),
+    path("ogc", features.landing),
+    path("ogc/", features.landing),
+    path("ogc/api", features.api),
+    path("ogc/conformance", features.conformance),
+    path("ogc/collections", features.collections),
+    path("ogc/collections/<str:name>", features.collection),
+    path("ogc/collections/<str:name>/queryables", features.queryables),
+    path("ogc/collections/<str:name>/items", features.items),
+    path("ogc/collections/<str:name>/items/<str:key>", features.item),
 ]
