@@ -88,7 +88,7 @@ def _static_files() -> None:
 
 def served_redis() -> str:
     """The running house keeps its positions and queues apart from those of the tests beside it."""
-    return os.environ["REDIS_URL"].rpartition("/")[0] + "/1"
+    return settings.REDIS_URL.rpartition("/")[0] + "/1"
 
 
 @pytest.fixture(autouse=True)
