@@ -137,6 +137,16 @@ class Phone:
             finally:
                 beat.cancel()
 
+    async def patrol(self, fixes: AsyncIterator[dict[str, Any]]) -> None:
+        """Send fixes through a socket as they come; each is answered before the next is asked for."""
+        ticket = (await self.post("ticket"))["ticket"]
+        address = f"{self.base_url.replace('http', 'ws', 1)}/ws/field?ticket={ticket}&device={self.device}"
+        async with websockets.connect(address, open_timeout=10, ping_interval=None) as socket:
+            async for fix in fixes:
+                await socket.send(json.dumps({"type": "position", **fix}))
+                while json.loads(await socket.recv())["type"] != "positions_result":
+                    pass
+
     async def _beat(self, socket: Any) -> None:
         while True:
             await asyncio.sleep(10)

@@ -91,6 +91,7 @@ async def run(base_url: str) -> None:
         for someone in (resident, intake, dispatcher):
             await someone.log_in()
         live = await stack.enter_async_context(watching_the_map(dispatcher))
+        await _someone_is_on_duty(stack, base_url)
 
         catalogue = {entry["key"]: entry for entry in await resident.get("event-classes")}
         x, y = point_in(secrets.choice((await intake.get("grid/cells"))["features"]))
@@ -181,6 +182,29 @@ async def run(base_url: str) -> None:
         ]
         assert kinds == wanted, f"history {kinds}"
         console.print(f"[green]closed:[/green] {len(kinds)} steps, each one transition: {' → '.join(kinds)}")
+
+
+async def _someone_is_on_duty(stack: contextlib.AsyncExitStack, base_url: str) -> None:
+    """A grid worker clocks in and is where the phone says; off duty, positions are refused."""
+    worker = await stack.enter_async_context(Phone(base_url, "worker001"))
+    await worker.log_in()
+    fix = {"x": 109.9, "y": 40.65, "system": "WGS84", "accuracy_m": 8, "battery": 80}
+
+    async def send() -> str:
+        at = datetime.now(LOCAL).isoformat()
+        body = {"device": str(worker.device), "positions": [{"at": at, **fix}]}
+        [result] = (await worker.post("positions", **body))["results"]
+        return result.get("code", result["status"])
+
+    started = await worker.post("shift/start", id=new_id())
+    assert await send() == "stored", "a position on duty was not taken"
+    say(
+        "on duty 上岗",
+        f"{worker.me['name']}, {worker.me['posts'][0]['name']}",
+        started["shift"]["started_at"],
+    )
+    await worker.post("shift/end", id=started["shift"]["id"])
+    assert await send() == "off_duty", "a position was taken off duty"
 
 
 def _shown(live: dict[str, dict[str, Any]], event: str, status: str) -> Any:

@@ -6,18 +6,24 @@ Everything goes through the interfaces that people use; nothing here touches the
 import argparse
 import asyncio
 import contextlib
+import math
 import random
 import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import uuid_utils.compat as uuid
+import websockets
 from rich.console import Console
+from shapely.geometry import shape
 
 from .clients import Operator, Phone, Refused, new_id, point_in
 from .journey import demo_people
 
 console = Console(highlight=False, soft_wrap=True)
+METRES_A_FIX = 8
 WORDS = [
     "居民反映，请尽快处理。",
     "巡查发现，影响通行。",
@@ -40,6 +46,8 @@ class District:
     def __init__(self, base_url: str, *, every: float, seed: int) -> None:
         self.base_url, self.every = base_url, every
         self.chance = random.Random(seed)
+        self._communities: dict[str, Any] = {}
+        self._map_asked = asyncio.Lock()
         self.counts = {"reports": 0, "dispatched": 0, "closed": 0, "refused": 0}
 
     async def run(self) -> None:
@@ -54,6 +62,8 @@ class District:
             group.create_task(self._guard(self._intake_desk, "intake1"))
             group.create_task(self._guard(self._dispatch_desk, "dispatch1"))
             group.create_task(self._guard(self._report, reporters))
+            for name in self.chance.sample([n for n in names if n.startswith("worker")], 20):
+                group.create_task(self._guard(self._patrol, name))
             for name in handlers:
                 group.create_task(self._guard(self._handle, name))
             for name in chiefs:
@@ -66,7 +76,7 @@ class District:
         while True:
             try:
                 await life(*arguments)
-            except (Refused, httpx.HTTPError, OSError) as error:
+            except (Refused, httpx.HTTPError, OSError, websockets.WebSocketException) as error:
                 self.counts["refused"] += 1
                 console.print(f"[dim]simulator: {error}[/dim]")
             await asyncio.sleep(self.chance.uniform(2, 6))
@@ -109,6 +119,49 @@ class District:
             await phone.take_photo(body["id"], entry["key"])
         await phone.post("reports", **body)
         self.counts["reports"] += 1
+
+    async def _patrol(self, username: str) -> None:
+        """On duty, from one place of the own community to another, by bicycle; now and then out of it."""
+        await self._pause(0, 90)  # not everybody logs in at once
+        async with Phone(self.base_url, username) as phone:
+            await phone.log_in()
+            if (await phone.get("shift"))["shift"] is None:
+                await phone.post("shift/start", id=new_id())
+            await phone.patrol(self._walk(await self._home(phone.me["posts"][0]["unit"])))
+
+    async def _home(self, unit: str) -> Any:
+        """The area of a community, by its name."""
+        async with self._map_asked:
+            if not self._communities:
+                async with Operator(self.base_url, "leader") as operator:
+                    await operator.log_in()
+                    for one in (await operator.get("grid/4"))["features"]:
+                        self._communities[one["properties"]["name"]] = shape(one["geometry"])
+        return self._communities[unit]
+
+    async def _walk(self, home: Any) -> AsyncIterator[dict[str, Any]]:
+        """A fix every two seconds, with a phone's noise; degrees."""
+        x, y = home.representative_point().coords[0]
+        west, south, east, north = home.buffer(0.002).bounds
+        battery = self.chance.uniform(30, 100)
+        while True:
+            to_x, to_y = self.chance.uniform(west, east), self.chance.uniform(south, north)
+            accuracy = self.chance.choice([4, 6, 8, 12, 20, 35])
+            steps = max(1, round(math.hypot(to_x - x, to_y - y) / METRES_A_FIX * 90_000))
+            for step in range(1, steps + 1):
+                noise = accuracy / 2 / 90_000
+                yield {
+                    "at": datetime.now(UTC).isoformat(),
+                    "x": x + (to_x - x) * step / steps + self.chance.gauss(0, noise),
+                    "y": y + (to_y - y) * step / steps + self.chance.gauss(0, noise),
+                    "system": "WGS84",
+                    "accuracy_m": accuracy,
+                    "battery": round(battery),
+                }
+                battery = max(5.0, battery - 0.002)
+                await asyncio.sleep(2)
+            x, y = to_x, to_y
+            await self._pause(5, 40)
 
     async def _intake_desk(self, username: str) -> None:
         async with Operator(self.base_url, username) as operator:

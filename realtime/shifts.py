@@ -66,7 +66,9 @@ def clock_out(*, by: User, shift_id: UUID | None = None) -> Shift:
     Raises NotOnShift.
     """
     shifts = (
-        Shift.objects.select_for_update(of=("self",)).select_related("post__unit", "user").filter(user=by)
+        Shift.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("post__unit", "user")
+        .filter(user=by)
     )
     named = Q(pk=shift_id) if shift_id else Q(ended_at__isnull=True)
     shift = shifts.filter(named).first()
@@ -97,7 +99,9 @@ def end_forgotten_shifts() -> int:
     usual = TrackPolicy().longest_shift_hours
     ended = 0
     for shift in (
-        open_ones.select_related("post").select_for_update(of=("self",), skip_locked=True).order_by("pk")
+        open_ones.select_related("post")
+        .select_for_update(of=("self",), skip_locked=True, no_key=True)
+        .order_by("pk")
     ):
         last = shift.started_at + timedelta(hours=longest.get(shift.post.district_id, usual))
         if last > now and shift.pk in holding:

@@ -148,12 +148,18 @@ RETURNING shift_id, device_id, (extract(epoch FROM fix_at) * 1000)::bigint
 """
 
 
-@transaction.atomic
 def write(entries: list[Entry]) -> int:
-    """Store these fixes and the crossings they prove; returns how many were new. Four statements, however many."""
+    """Store these fixes and the crossings they prove; returns how many were new. Three statements, however many."""
     if not entries:
         return 0
+    # Before and apart: making a partition locks the table of shifts, and held together with points of a shift
+    # that would be one half of a deadlock with whoever ends it.
     _make_sure_of_days({moment(entry.at).date() for entry in entries})
+    return _write(entries)
+
+
+@transaction.atomic
+def _write(entries: list[Entry]) -> int:
     with connection.cursor() as sql:
         sql.execute(_INSERT, [list(column) for column in zip(*entries, strict=True)])
         new = {(str(shift), str(device), at) for shift, device, at in sql.fetchall()}
@@ -229,7 +235,7 @@ def _make_sure_of_days(days: Iterable[date]) -> None:
     missing = set(days) - _days
     if missing:
         make_partitions(missing)
-        transaction.on_commit(lambda: _days.update(missing))
+        _days.update(missing)
 
 
 @transaction.atomic
@@ -249,6 +255,12 @@ def make_partitions(days: Iterable[date]) -> int:
     return len(missing)
 
 
+def make_partitions_ahead() -> int:
+    """Those of yesterday, for what comes late, and of the next days; returns how many it made."""
+    today = timezone.now().date()
+    return make_partitions(today + timedelta(days=n) for n in range(-1, DAYS_AHEAD + 1))
+
+
 def partitions() -> Iterator[date]:
     """The days (UTC) that have a partition."""
     with connection.cursor() as sql:
@@ -266,7 +278,7 @@ def keep_tracks() -> tuple[int, int]:
     """
     now = timezone.now()
     today = now.date()
-    make_partitions(today + timedelta(days=n) for n in range(-1, DAYS_AHEAD + 1))
+    make_partitions_ahead()
     usual = TrackPolicy().keep_days
     days = {
         code: keep or usual for code, keep in District.objects.values_list("code", "track_policy__keep_days")

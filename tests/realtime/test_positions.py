@@ -28,7 +28,7 @@ DEVICE = uuid.uuid4()
 @pytest.fixture(autouse=True)
 def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests never commit, so what is remembered after a commit is remembered at once, or not at all."""
-    monkeypatch.setattr(tracks, "_days", set())
+    monkeypatch.setattr(tracks, "_make_sure_of_days", tracks.make_partitions)
     monkeypatch.setattr(tracks, "_areas", {})
     monkeypatch.setattr(shifts, "_tell_after_commit", lambda user: shifts.read_duties([user]))
 

@@ -1,6 +1,6 @@
 /** Requests to the command center's HTTP interface; refusals become `Problem`. */
 
-import type { Detail, FieldValue, Place, ProblemBody, Session, Snapshot, UndeliveredLetter, View } from './contract';
+import type { Detail, FieldValue, Place, ProblemBody, Session, ShiftRow, Snapshot, Track, UndeliveredLetter, View } from './contract';
 
 /** A refusal that says what is wrong (RFC 9457), or, with status 0, a server that could not be reached. */
 export class Problem extends Error {
@@ -38,6 +38,18 @@ export const loadGrid = (level: string): Promise<object> => request(`/api/comman
 /** Which cell a place (WGS-84 degrees) lies in: on a border, too, the server's word. */
 export const loadPlace = ([lon, lat]: [number, number], signal?: AbortSignal): Promise<Place> =>
   request(`/api/command/place?x=${lon}&y=${lat}&system=WGS84`, { signal });
+
+/** The newest shifts whose tracks the viewer may replay; of one person, or of all. */
+export const loadShifts = (person: number | null): Promise<ShiftRow[]> =>
+  request<{ shifts: ShiftRow[] }>(`/api/command/shifts${person === null ? '' : `?person=${person}`}`).then(({ shifts }) => shifts);
+
+/** The track of a shift; the server writes down who asks, and why. */
+export const loadTrack = (shift: string, purpose: string): Promise<Track> =>
+  request(`/api/command/shifts/${encodeURIComponent(shift)}/replay`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', 'X-CSRFToken': csrfToken() },
+    body: JSON.stringify({ purpose }),
+  });
 
 /** Take a step with an event; answers the event anew. `version` is what the operator saw. */
 export const act = (id: string, action: string, fields: Record<string, FieldValue>, version: number): Promise<Detail> =>

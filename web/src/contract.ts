@@ -163,6 +163,66 @@ export interface Session {
   levels: { level: number; label: string }[];
   statuses: { code: string; label: string; phase: Phase; open: boolean }[];
   socket: string;
+  roles: Record<string, string>;
+  /** Whether this viewer may see workers on the map, and replay their tracks. */
+  workers: { watch: boolean; replay: boolean };
+}
+
+/** Somebody on duty: what does not change with every fix. `id` is the shift; `inside`: proved to be in the own area. */
+export interface WorkerFacts {
+  id: string;
+  person: number;
+  name: string;
+  post: string;
+  role: string;
+  unit: string;
+  since: string;
+  inside: boolean | null;
+}
+
+/** Longitude, latitude (WGS-84), accuracy (m), time (ms since 1970), battery (%), mock, jump, on line. */
+export type WorkerPlace = [
+  number | null,
+  number | null,
+  number | null,
+  number | null,
+  number | null,
+  boolean,
+  boolean,
+  boolean,
+];
+
+export interface WorkersMessage {
+  type: 'workers';
+  reset: boolean;
+  on_duty: WorkerFacts[];
+  places: Record<string, WorkerPlace>;
+  gone: string[];
+}
+
+export interface ShiftRow {
+  id: string;
+  person: number;
+  name: string;
+  post: string;
+  started_at: string;
+  ended_at: string | null;
+}
+
+export interface TrackPoint {
+  at: string;
+  point: [number, number];
+  accuracy_m: number | null;
+  battery: number | null;
+  mock: boolean;
+  jump: boolean;
+}
+
+export interface Track {
+  shift: Omit<ShiftRow, 'person'>;
+  points: TrackPoint[];
+  fixes: number;
+  crossings: { at: string; entered: boolean; point: [number, number] }[];
 }
 
 /** What the map socket says. */
@@ -173,6 +233,7 @@ export type Message =
   | ({ type: 'counts' } & Counts)
   | { type: 'notice'; text: string }
   | { type: 'subscribed'; id: number }
+  | WorkersMessage
   | { type: 'refetch' }
   | { type: 'pong' };
 

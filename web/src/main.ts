@@ -4,6 +4,7 @@ import type { Frame, Phase, Session } from './contract';
 import { t } from './i18n';
 import { type Change, Ledger } from './live/ledger';
 import { Link } from './live/link';
+import { WorkerBook, type Worker } from './live/workers';
 import { palette } from './map/palette';
 import { MapView } from './map/view';
 import { asServerTime, clockTime, serverNow, setServerTime } from './time';
@@ -15,6 +16,7 @@ import { EventList } from './ui/event-list';
 import { EventPanel } from './ui/event-panel';
 import { legend, LevelSwitch } from './ui/map-controls';
 import { TopBar } from './ui/top-bar';
+import { WorkerPanel } from './ui/worker-panel';
 import { Undelivered } from './ui/undelivered';
 import { learnWords, placeOf, statusLabel } from './words';
 
@@ -30,6 +32,7 @@ declare global {
     /** For tests and for a look into a running page; read-only. */
     readonly commandCenter: {
       readonly ready: boolean;
+      workers(): { id: string; name: string; online: boolean; pixel: [number, number] | null }[];
       markers(): { id: string; status: string; colour: string; pixel: [number, number] | null }[];
     };
   }
@@ -89,6 +92,35 @@ function run(session: Session): void {
   );
   const undelivered = new Undelivered((id) => select({ event: id }));
   const levels = new LevelSwitch(session.levels, (level) => map.boundaries.toggle(level));
+  const workers = new WorkerBook();
+  const workerPanel = new WorkerPanel(session.workers.replay, {
+    onClose: () => closeWorker(),
+    onTrack: (track) => (track ? map.track.show(track) : map.track.clear()),
+    onMoment: (index) => map.track.moveTo(index),
+  });
+  const onDuty = el('span', { class: 'on-duty', 'data-testid': 'on-duty' }, '0');
+  if (session.workers.watch) {
+    levels.element.append(
+      el(
+        'label',
+        { class: 'level' },
+        el('input', {
+          type: 'checkbox',
+          checked: true,
+          'data-testid': 'layer-workers',
+          onchange: (event: Event) => (map.workers.visible = (event.currentTarget as HTMLInputElement).checked),
+        }),
+        el('span', { class: 'worker-mark' }, '▼'),
+        el('span', {}, t('worker.layer')),
+        onDuty,
+      ),
+    );
+  }
+  if (session.workers.replay) {
+    levels.element.append(
+      el('button', { type: 'button', class: 'quiet replay', 'data-testid': 'tracks', onclick: () => openWorker(null) }, t('replay.title')),
+    );
+  }
   const canvas = el('div', { class: 'map', tabindex: 0, 'aria-label': t('map.title') });
   const stage = el(
     'main',
@@ -104,6 +136,7 @@ function run(session: Session): void {
     el('button', { class: 'whole', type: 'button', onclick: () => map.showWholeDistrict() }, t('map.whole')),
     panel.element,
     cellPanel.element,
+    workerPanel.element,
     undelivered.element,
     banner,
   );
@@ -112,6 +145,11 @@ function run(session: Session): void {
   const map = new MapView(canvas, session.district, {
     onEvent: (id) => select({ event: id }, false),
     onPlace: (lonLat) => void selectPlace(lonLat),
+    onWorker: (id) => openWorker(id),
+    describeWorker: (id) => {
+      const worker = workers.held.get(id);
+      return worker ? workerTip(worker) : null;
+    },
     describe: (id) => {
       const frame = ledger.held.get(id);
       return frame ? tooltip(frame) : null;
@@ -169,6 +207,12 @@ function run(session: Session): void {
     checkSession: loadSession,
     now: serverNow,
     onServerTime: setServerTime,
+    onWorkers: session.workers.watch
+      ? (message) => {
+          workers.hear(message);
+          showWorkers();
+        }
+      : undefined,
     onChange: (change, origin) => {
       if (origin === 'frame') {
         gather(change);
@@ -196,6 +240,25 @@ function run(session: Session): void {
       else showBanner(t(why === 'windows' ? 'connection.windows' : 'connection.refused'));
     },
   });
+
+  function showWorkers(): void {
+    map.workers.show(workers.held.values(), serverNow());
+    setText(onDuty, String(workers.held.size));
+    const open = workerPanel.openWorker;
+    const worker = open === null ? undefined : workers.held.get(open);
+    if (worker) workerPanel.update(worker);
+  }
+
+  function openWorker(id: string | null): void {
+    select(null);
+    workerPanel.open(id === null ? null : (workers.held.get(id) ?? null));
+    map.setCovered(workerPanel.element.offsetWidth);
+  }
+
+  function closeWorker(): void {
+    workerPanel.close();
+    map.setCovered(0);
+  }
 
   function showLink(): void {
     topBar.showState(link.state);
@@ -234,6 +297,7 @@ function run(session: Session): void {
     const cell = kind === 'cell' ? value : null;
     const known = event === null ? undefined : ledger.held.get(event);
 
+    workerPanel.close();
     if (event === null) panel.close();
     else panel.open(event, known);
     list.markSelected(event);
@@ -283,6 +347,8 @@ function run(session: Session): void {
       get ready() {
         return ready;
       },
+      workers: () =>
+        [...workers.held.values()].map(({ id, name, place }) => ({ id, name, online: place[7], pixel: map.pixelOf(id) })),
       markers: () =>
         [...ledger.held.values()].map(({ id, status, phase }) => ({
           id,
@@ -296,6 +362,7 @@ function run(session: Session): void {
   setInterval(() => {
     topBar.tick();
     panel.tick();
+    showWorkers();
   }, 1_000);
   setInterval(() => {
     gather(ledger.turnLights(serverNow()));
@@ -316,6 +383,12 @@ function run(session: Session): void {
   });
   link.start();
   undelivered.start();
+}
+
+function workerTip(worker: Worker): Node {
+  const battery = worker.place[4];
+  const words = [worker.post, t(worker.place[7] ? 'worker.online' : 'worker.offline'), battery === null ? '' : `${battery} %`];
+  return el('div', {}, el('strong', {}, worker.name), el('div', {}, words.filter(Boolean).join(' · ')));
 }
 
 function tooltip(frame: Frame): Node {

@@ -3,13 +3,17 @@ import { t } from './i18n';
 import { dueIn } from './time';
 
 let statusLabels = new Map<string, string>();
+let roleLabels = new Map<string, string>();
 
-/** The server's words for statuses, in the viewer's language. */
+/** The server's words for statuses and roles, in the viewer's language. */
 export function learnWords(session: Session): void {
   statusLabels = new Map(session.statuses.map((status) => [status.code, status.label]));
+  roleLabels = new Map(Object.entries(session.roles));
 }
 
 export const statusLabel = (code: string): string => statusLabels.get(code) ?? code;
+
+export const roleLabel = (code: string): string => roleLabels.get(code) ?? code;
 
 export const phaseLabel = (phase: Phase): string => t(`phase.${phase}`);
 

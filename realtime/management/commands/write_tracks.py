@@ -23,11 +23,15 @@ class Command(BaseCommand):
         stop = threading.Event()
         for told in (signal.SIGTERM, signal.SIGINT):
             signal.signal(told, lambda *_: stop.set())
+        ahead = False
         consumer = f"{socket.gethostname()}:{os.getpid()}"
         wait = PAUSE_SECONDS
         while not stop.is_set():
             try:
                 close_old_connections()
+                if not ahead:
+                    tracks.make_partitions_ahead()
+                    ahead = True
                 tracks.write_some(consumer)
                 wait = PAUSE_SECONDS
             except (redis.RedisError, Error) as error:

@@ -1,4 +1,4 @@
-import type { Counts, Message, Snapshot, View } from '../contract';
+import type { Counts, Message, Snapshot, View, WorkersMessage } from '../contract';
 import type { Change, Ledger } from './ledger';
 
 export type LinkState = 'connecting' | 'live' | 'stale';
@@ -33,6 +33,8 @@ export interface LinkOptions {
   onChange: (change: Change, origin: 'snapshot' | 'frame') => void;
   onState: (state: LinkState) => void;
   onServerTime: (time: number) => void;
+  /** Who is on duty and where; only asked for when given. */
+  onWorkers?: ((message: WorkersMessage) => void) | undefined;
   onCounts: (counts: Counts) => void;
   onNotice: (text: string) => void;
   onRefused: (why: Refusal) => void;
@@ -139,6 +141,7 @@ export class Link {
       this.pingedAt = this.heardAt;
       this.refusals = 0;
       this.options.onServerTime(Date.parse(message.server_time));
+      if (this.options.onWorkers) this.socket?.send('{"type":"watch_workers"}');
       if (this.view.area || this.view.phases) this.subscribe();
       else this.takeSnapshot();
     } else if (message.type === 'refetch' || (message.type === 'subscribed' && message.id === this.subscription)) {
@@ -147,6 +150,8 @@ export class Link {
       this.options.onCounts(message);
     } else if (message.type === 'notice') {
       this.options.onNotice(message.text);
+    } else if (message.type === 'workers') {
+      this.options.onWorkers?.(message);
     } else if (message.type === 'events' || message.type === 'gone') {
       this.options.onChange(this.options.ledger.hear(message, this.now()), 'frame');
     }

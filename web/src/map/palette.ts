@@ -16,6 +16,8 @@ export interface Palette {
   label: string;
   group: string;
   chosen: string;
+  /** Workers on duty; six digits, as transparency is appended. */
+  worker: string;
 }
 
 const day: Palette = {
@@ -35,6 +37,7 @@ const day: Palette = {
   label: '#2c3e4e',
   group: 'rgba(202, 138, 4, 0.07)',
   chosen: 'rgba(18, 83, 164, 0.13)',
+  worker: '#5b2fa8',
 };
 
 const night: Palette = {
@@ -54,6 +57,7 @@ const night: Palette = {
   label: '#c9d5e0',
   group: 'rgba(217, 164, 65, 0.08)',
   chosen: 'rgba(91, 155, 240, 0.2)',
+  worker: '#b79bff',
 };
 
 export const darkScheme = matchMedia('(prefers-color-scheme: dark)');

@@ -15,6 +15,7 @@ import { el } from '../ui/dom';
 import { Boundaries } from './boundaries';
 import { EventMarkers } from './events';
 import { darkScheme } from './palette';
+import { TrackLayer, WorkerLayer } from './workers';
 
 type View4 = NonNullable<Subscribed['area']>;
 
@@ -26,6 +27,8 @@ const CLOSE_ENOUGH = 13.5;
 export interface MapCallbacks {
   onEvent: (id: string) => void;
   onPlace: (lonLat: [number, number]) => void;
+  onWorker: (id: string) => void;
+  describeWorker: (id: string) => Node | null;
   describe: (id: string) => Node | null;
   onVisibility: () => void;
   onMove: () => void;
@@ -35,6 +38,8 @@ export interface MapCallbacks {
 export class MapView {
   readonly boundaries: Boundaries;
   readonly markers: EventMarkers;
+  readonly workers: WorkerLayer;
+  readonly track: TrackLayer;
   private readonly map: OlMap;
   private readonly view: View;
   private readonly target: HTMLElement;
@@ -79,6 +84,8 @@ export class MapView {
     this.view.fit(this.home, { padding: [24, 24, 24, 24], size: this.map.getSize() ?? [800, 600] });
     this.boundaries = new Boundaries(this.map, callbacks.onVisibility);
     this.markers = new EventMarkers(this.map);
+    this.workers = new WorkerLayer(this.map);
+    this.track = new TrackLayer(this.map);
     this.listen();
   }
 
@@ -139,7 +146,7 @@ export class MapView {
 
   /** Where a marker is painted, in CSS pixels of the browser's viewport. */
   pixelOf(id: string): [number, number] | null {
-    const pixel = this.markers.pixelOf(id);
+    const pixel = this.markers.pixelOf(id) ?? this.workers.pixelOf(id);
     const frame = this.target.getBoundingClientRect();
     return pixel && [Math.round(pixel[0] + frame.left), Math.round(pixel[1] + frame.top)];
   }
@@ -160,14 +167,17 @@ export class MapView {
       } else if (events.length) {
         this.callbacks.onEvent(this.next(events));
       } else {
-        this.callbacks.onPlace(toLonLat(event.coordinate) as [number, number]);
+        const worker = this.workers.at(event.pixel);
+        if (worker) this.callbacks.onWorker(worker);
+        else this.callbacks.onPlace(toLonLat(event.coordinate) as [number, number]);
       }
     });
     this.map.on('moveend', () => this.callbacks.onMove());
     this.map.on('pointermove', (event) => {
       const hit = event.dragging ? undefined : this.markers.at(event.pixel)[0];
-      this.target.classList.toggle('over-marker', hit !== undefined);
-      const words = hit && 'event' in hit ? this.callbacks.describe(hit.event) : null;
+      const worker = hit || event.dragging ? null : this.workers.at(event.pixel);
+      this.target.classList.toggle('over-marker', hit !== undefined || worker !== null);
+      const words = hit && 'event' in hit ? this.callbacks.describe(hit.event) : worker ? this.callbacks.describeWorker(worker) : null;
       this.tipOverlay.setPosition(words ? event.coordinate : undefined);
       if (words) this.tip.replaceChildren(words);
     });
@@ -175,6 +185,7 @@ export class MapView {
     darkScheme.addEventListener('change', () => {
       this.boundaries.restyle();
       this.markers.restyle();
+      this.workers.restyle();
     });
   }
 
