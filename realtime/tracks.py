@@ -71,10 +71,11 @@ class Written:
 # --- writing ------------------------------------------------------------------------------------------
 
 
-def write_some(consumer: str, *, block_ms: int = 1000) -> Written:
+def write_some(consumer: str, *, block_ms: int = 500) -> Written:
     """One round: take over what was abandoned, else wait for new fixes; write them; let them go.
 
-    Raises redis.RedisError or django.db.Error; the fixes then stay where they are.
+    `block_ms` has to stay below the patience of `stores.store`. Raises redis.RedisError or django.db.Error; the fixes
+    then stay where they are.
     """
     found = _take_some(consumer, block_ms)
     if not found:

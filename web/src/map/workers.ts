@@ -107,7 +107,7 @@ function badgeStyle(worker: Worker, stale: boolean, resolution: number): Style {
       points: 3,
       radius: 10,
       rotation: Math.PI,
-      displacement: [0, 8],
+      displacement: [0, -8],
       fill: new Fill({ color: online && !stale ? colour : colours.halo }),
       stroke: new Stroke({ color: online && !stale ? colours.halo : colour, width: 2 }),
     }),
