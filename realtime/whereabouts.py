@@ -293,7 +293,8 @@ def _who_sees_whom(people: set[int]) -> tuple[dict[int, list[Post]], dict[Key, d
 
 @MapSocket.on("watch_workers")
 async def _watch(socket: MapSocket, frame: dict[str, Any]) -> None:
-    if not presence.may_watch(socket.posts):
+    held = await _aside(posts_held_now)([socket.user_id])
+    if not presence.may_watch(held.get(socket.user_id, [])):
         raise NotPermitted
     _of_this_loop(Show).add(socket)
 
