@@ -37,7 +37,7 @@ from .supervisor import ServiceFailed, Supervisor, run_until_told
 # Refusals that belong to the story: the dispatcher recalled what the handler was about to do.
 EXPECTED_REFUSALS = {"illegal_transition", "not_found", "not_permitted"}
 QUICK = {"REALTIME_POLL_SECONDS": "2", "REALTIME_SILENCE_SECONDS": "8"}
-SETTLE_SECONDS = 120
+SETTLE_SECONDS = 300
 
 
 def say(text: str) -> None:
@@ -422,7 +422,7 @@ async def _catalogue(port: int) -> tuple[list[Any], list[Any]]:
 
 
 async def _settle(house: House, district: District) -> None:
-    """Until no outbox holds anything and every letter is acknowledged, for a while; at most two minutes."""
+    """Until no outbox holds anything and every letter is acknowledged, for a while; at most five minutes."""
     deadline, quiet = time.monotonic() + SETTLE_SECONDS, 0
     while time.monotonic() < deadline and quiet < 4:
         await asyncio.sleep(1)
