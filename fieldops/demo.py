@@ -18,6 +18,7 @@ from django.utils import timezone
 from gridmap.loading import build_district
 from gridmap.models import CalendarDay, Department, District, GridUnit, Level
 
+from .demo_stock import load_stock
 from .models import (
     Channel,
     EventClass,
@@ -86,6 +87,8 @@ def load_demo(*, password: str = PASSWORD, allow: bool | None = None) -> bool:
     offices = {row["code"]: units[row["office_of"]] for row in _rows("departments") if row["office_of"]}
     ResponsibilityRule.objects.bulk_create(_rules(district, departments, offices, units))
     _people(district, departments, offices, units, password)
+    names = [FAMILY_NAMES[i % len(FAMILY_NAMES)] + GIVEN_NAMES[i % len(GIVEN_NAMES)] for i in range(500)]
+    load_stock(district, names=names[300:])
     return True
 
 
