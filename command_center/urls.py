@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from . import api, views
+from . import api, elements, views
 
 urlpatterns = [
     path("", views.live_map, name="live-map"),
@@ -16,6 +16,10 @@ urlpatterns = [
     path("api/command/events", api.Events.as_view()),
     path("api/command/events/<uuid:event_id>", api.EventDetail.as_view()),
     path("api/command/events/<uuid:event_id>/<str:action>", api.EventAction.as_view()),
+    path("api/command/elements/counts", elements.Counts.as_view()),
+    path("api/command/elements/<uuid:element_id>", elements.Detail.as_view()),
+    path("api/command/cells/<str:code>/elements", elements.InCell.as_view()),
+    path("api/command/people-accesses", elements.Accesses.as_view()),
     path("api/command/undelivered", api.Undelivered.as_view()),
     path("api/command/shifts", api.Shifts.as_view()),
     path("api/command/shifts/<uuid:shift_id>/replay", api.Replay.as_view()),

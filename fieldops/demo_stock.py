@@ -77,17 +77,20 @@ PURPOSES = (
 def load_stock(district: District, *, names: Sequence[str]) -> None:
     """Fill the district with elements in a few statements; `names` are those of people who do not exist."""
     chance = random.Random(SEED)  # noqa: S311 — nothing secret hangs on it
-    cells = list(Cell.objects.in_force().filter(district=district).order_by("code"))
-    outlines = {cell.pk: shapely.from_wkb(bytes(cell.boundary.wkb)) for cell in cells}
-    placing = place_components(
-        list(_components(district, cells, outlines, chance)), district=district, by=None, synthetic=True
-    )
-    segments = _segments(district, cells, outlines, chance)
+    cells, outlines = _cells(district)
+    rows = list(planned_components(district, cells, outlines, chance))
+    placing = place_components(rows, district=district, by=None, synthetic=True)
     if placing.faults:
         raise ValueError(f"the generated stock is faulty: {placing.faults[:3]}")
+    segments = _segments(district, cells, outlines, chance)
     _places(district, cells, outlines, chance)
     _shops(district, segments, chance)
     _people(district, cells, outlines, names, chance)
+
+
+def _cells(district: District) -> tuple[list[Cell], Outlines]:
+    cells = list(Cell.objects.in_force().filter(district=district).order_by("code"))
+    return cells, {cell.pk: shapely.from_wkb(bytes(cell.boundary.wkb)) for cell in cells}
 
 
 def _inside(outline: shapely.Polygon, chance: random.Random) -> tuple[float, float]:
@@ -101,9 +104,10 @@ def _inside(outline: shapely.Polygon, chance: random.Random) -> tuple[float, flo
     return round(point[0], 7), round(point[1], 7)
 
 
-def _components(
+def planned_components(
     district: District, cells: Sequence[Cell], outlines: Outlines, chance: random.Random
 ) -> Iterator[ComponentRow]:
+    """Components of the classes of the edition in force, spread over the cells."""
     classes = list(
         EventClass.objects.filter(edition=district.class_edition, kind=Kind.COMPONENT).order_by(
             "major", "minor"

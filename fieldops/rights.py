@@ -6,7 +6,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from gridmap.models import CHAIN, Cell, Element, ElementKind, GridUnit, Level
+from gridmap.models import CHAIN, Cell, Element, ElementKind, GridUnit, InForce, Level
 
 from .errors import NotPermitted
 from .models import Event, Holding, Post, Report, User
@@ -96,6 +96,15 @@ def elements_visible_to(user: User) -> QuerySet[Element]:
                 its |= Q(**{f"component__{relation}": post.department_id})
             allowed |= its & in_area(post.unit)
     return Element.objects.present().exclude(kind=ElementKind.PERSON).filter(allowed)
+
+
+def cells_visible_to(user: User) -> InForce:
+    """Every version of the cells that somebody answers for, those of the past included: for history."""
+    allowed = Q(pk__in=[])
+    for post in current_posts(user):
+        if post.role in AREA_ROLES:
+            allowed |= Q(**{CHAIN[post.unit.level - 1]: post.unit_id})
+    return Cell.objects.filter(allowed)
 
 
 def covers(post: Post, event: Event) -> bool:

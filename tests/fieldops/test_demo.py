@@ -5,16 +5,18 @@ import io
 import json
 from itertools import cycle
 from pathlib import Path
+from random import Random
 
 import pytest
 from django.conf import LazySettings, settings
 from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
-from django.db.models import Q
+from django.db.models import Count, Q
 from pytest_django import DjangoAssertNumQueries
 
 from fieldops.assignment import find_responsible
 from fieldops.demo import DISTRICT, EDITION, PASSWORD, DemoRefused, load_demo
+from fieldops.demo_stock import SEED, _cells, planned_components
 from fieldops.models import (
     Channel,
     EventClass,
@@ -24,11 +26,26 @@ from fieldops.models import (
     Kind,
     Post,
     ResponsibilityRule,
+    SegmentChief,
     User,
 )
 from fieldops.rights import current_posts
 from fieldops.status import Role
-from gridmap.models import CHAIN, CalendarDay, Cell, Department, District, GridUnit, Level
+from gridmap.models import (
+    CHAIN,
+    CalendarDay,
+    Cell,
+    Component,
+    Department,
+    District,
+    Element,
+    ElementKind,
+    GridUnit,
+    Level,
+    Person,
+    RoadSegment,
+    Shop,
+)
 
 QINGSHAN = Path(settings.BASE_DIR, "fixtures", "qingshan")
 
@@ -220,6 +237,7 @@ def test_loading_again_changes_nothing_and_is_quick(
 
 @pytest.fixture
 def nobody() -> None:
+    SegmentChief.objects.all().delete()
     Holding.objects.all().delete()
     Post.objects.all().delete()
 
@@ -265,3 +283,20 @@ def test_the_logins_are_told_to_programs() -> None:
 def test_without_a_demo_there_are_no_logins_to_tell() -> None:
     with pytest.raises(CommandError):
         logins()
+
+
+def test_the_stock_is_synthetic_and_the_same_again() -> None:
+    """Every kind is there and says that it is made up; the codes and places are those of the seed."""
+    kinds = dict(Element.objects.values_list("kind").annotate(n=Count("pk")).order_by())
+    assert kinds["component"] == 2000 and kinds["person"] == 320 and len(kinds) == len(ElementKind)
+    assert not Element.objects.filter(synthetic=False).exists()
+    assert RoadSegment.objects.filter(synthetic=True).count() == 60
+    assert {shop.side for shop in Shop.objects.all()} == {"left", "right"}
+    assert not Person.objects.exclude(name__endswith="（示范）").exists()
+    assert SegmentChief.objects.count() == 60
+    places = Component.objects.order_by("code").values_list("code", "element__x", "element__y")
+    district = District.objects.get(pk=DISTRICT)
+    again = [
+        (row.code, row.x, row.y) for row in planned_components(district, *_cells(district), Random(SEED))
+    ]
+    assert sorted(again) == list(places)

@@ -74,7 +74,7 @@ def test_nothing_crosses_into_another_district(located: Event) -> None:
     department = Department.objects.create(district=elsewhere, code="X", name="别区部门")
     refused(
         lambda: Cell.objects.filter(pk=cell.pk).update(district=elsewhere),
-        "a_cells_committee_is_of_its_district",
+        "a_cells_committee_is_of_its_district|an_elements_cell_is_of_its_district",
     )
     refused(
         lambda: GridUnit.objects.filter(pk=cell.community_id).update(district=elsewhere),

@@ -88,7 +88,7 @@ def test_laying_out_adds_changes_and_turns_shops(cell: Cell) -> None:
     assert put_shop(element, segment=segment, house_number="12-3").side == Side.LEFT
     row = along(cell)
     assert lay(SegmentRow(**{**row.__dict__, "line": row.line[::-1]})).changed == 1
-    assert Shop.objects.get().side == Side.RIGHT
+    assert Shop.objects.get(segment=segment).side == Side.RIGHT
     assert lay(SegmentRow(**{**row.__dict__, "line": row.line[::-1]})).unchanged == 1
 
 

@@ -1,6 +1,19 @@
 /** Requests to the command center's HTTP interface; refusals become `Problem`. */
 
-import type { Detail, FieldValue, Place, ProblemBody, Session, ShiftRow, Snapshot, Track, UndeliveredLetter, View } from './contract';
+import type {
+  CellElement,
+  Detail,
+  ElementCounts,
+  FieldValue,
+  Place,
+  ProblemBody,
+  Session,
+  ShiftRow,
+  Snapshot,
+  Track,
+  UndeliveredLetter,
+  View,
+} from './contract';
 
 /** A refusal that says what is wrong (RFC 9457), or, with status 0, a server that could not be reached. */
 export class Problem extends Error {
@@ -50,6 +63,13 @@ export const loadTrack = (shift: string, purpose: string): Promise<Track> =>
     headers: { 'Content-Type': 'application/json', 'X-CSRFToken': csrfToken() },
     body: JSON.stringify({ purpose }),
   });
+
+/** How many elements stand in which cell. */
+export const loadElementCounts = (): Promise<ElementCounts> => request('/api/command/elements/counts');
+
+/** The elements of one cell, at most 300. */
+export const loadCellElements = (cell: string): Promise<{ truncated: boolean; elements: CellElement[] }> =>
+  request(`/api/command/cells/${encodeURIComponent(cell)}/elements`);
 
 /** Take a step with an event; answers the event anew. `version` is what the operator saw. */
 export const act = (id: string, action: string, fields: Record<string, FieldValue>, version: number): Promise<Detail> =>

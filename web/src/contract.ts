@@ -128,8 +128,36 @@ export interface Action {
   fields: ActionField[];
 }
 
+/** A component as the panels show it. */
+export interface ComponentFacts {
+  code: string;
+  class: string;
+  name?: string;
+  state_label?: string;
+  departments: { label: string; name: string }[];
+}
+
+/** How many elements of which kind stand in which cell; people are never counted. */
+export interface ElementCounts {
+  kinds: { kind: string; label: string }[];
+  cells: Record<string, Record<string, number>>;
+}
+
+/** One element of a cell. */
+export interface CellElement {
+  id: string;
+  kind: string;
+  kind_label: string;
+  category: string;
+  name: string;
+  state: string;
+  state_label: string;
+  component: ComponentFacts | null;
+}
+
 export interface Detail extends Frame {
   condition: { text: string; closing: string; limit_text: string } | null;
+  component: ComponentFacts | null;
   levels: LevelName[];
   doubt: { accuracy_m: number | null; outside_m: number | null; candidates: { code: string; community: string; share: number }[] } | null;
   responsibility: { department: string; why: string } | null;

@@ -12,6 +12,7 @@ import { sayProblem } from './ui/action-forms';
 import { Announcer } from './ui/announcer';
 import { CellPanel } from './ui/cell-panel';
 import { el, setText } from './ui/dom';
+import { ElementSwitch } from './ui/element-switch';
 import { EventList } from './ui/event-list';
 import { EventPanel } from './ui/event-panel';
 import { legend, LevelSwitch } from './ui/map-controls';
@@ -34,6 +35,7 @@ declare global {
       readonly ready: boolean;
       workers(): { id: string; name: string; online: boolean; pixel: [number, number] | null }[];
       markers(): { id: string; status: string; colour: string; pixel: [number, number] | null }[];
+      elementNumbers(): Record<string, number>;
     };
   }
 }
@@ -121,12 +123,13 @@ function run(session: Session): void {
       el('button', { type: 'button', class: 'quiet replay', 'data-testid': 'tracks', onclick: () => openWorker(null) }, t('replay.title')),
     );
   }
+  const elements = new ElementSwitch((counts, kinds) => void map.numbers.show(counts, kinds));
   const canvas = el('div', { class: 'map', tabindex: 0, 'aria-label': t('map.title') });
   const stage = el(
     'main',
     { class: 'stage' },
     canvas,
-    el('div', { class: 'map-corner top' }, levels.element),
+    el('div', { class: 'map-corner top' }, levels.element, elements.element),
     el(
       'div',
       { class: 'map-corner bottom' },
@@ -356,6 +359,7 @@ function run(session: Session): void {
           colour: palette().phase[phase],
           pixel: map.pixelOf(id),
         })),
+      elementNumbers: () => map.numbers.sums(),
     }),
   });
 

@@ -13,6 +13,7 @@ import { t } from '../i18n';
 import type { Change } from '../live/ledger';
 import { el } from '../ui/dom';
 import { Boundaries } from './boundaries';
+import { ElementNumbers } from './element-counts';
 import { EventMarkers } from './events';
 import { darkScheme } from './palette';
 import { TrackLayer, WorkerLayer } from './workers';
@@ -40,6 +41,7 @@ export class MapView {
   readonly markers: EventMarkers;
   readonly workers: WorkerLayer;
   readonly track: TrackLayer;
+  readonly numbers: ElementNumbers;
   private readonly map: OlMap;
   private readonly view: View;
   private readonly target: HTMLElement;
@@ -86,6 +88,7 @@ export class MapView {
     this.markers = new EventMarkers(this.map);
     this.workers = new WorkerLayer(this.map);
     this.track = new TrackLayer(this.map);
+    this.numbers = new ElementNumbers(this.map, this.boundaries);
     this.listen();
   }
 

@@ -1,4 +1,5 @@
-import type { Frame, Session } from '../contract';
+import { loadCellElements } from '../api';
+import type { CellElement, Frame, Session } from '../contract';
 import { t } from '../i18n';
 import { shortTime } from '../time';
 import { statusLabel } from '../words';
@@ -12,6 +13,7 @@ export class CellPanel {
   private readonly title = el('h2', { tabindex: -1 });
   private readonly scroll = el('div', { class: 'panel-scroll' });
   private readonly onSelect: (id: string) => void;
+  private shown = '';
 
   constructor(onClose: () => void, onSelect: (id: string) => void) {
     this.onSelect = onSelect;
@@ -53,9 +55,42 @@ export class CellPanel {
         ...(rows.length ? rows : [el('p', { class: 'why' }, t('cell.no_events'))]),
       ),
     );
+    this.shown = code;
+    void this.showElements(code);
+  }
+
+  /** What stands in the cell comes after the panel has opened; people are not among it. */
+  private async showElements(code: string): Promise<void> {
+    const found = await loadCellElements(code).catch(() => null);
+    if (!found || this.shown !== code || this.element.hidden) return;
+    const groups = new Map<string, CellElement[]>();
+    for (const element of found.elements) {
+      groups.set(element.kind_label, [...(groups.get(element.kind_label) ?? []), element]);
+    }
+    this.scroll.append(
+      el(
+        'section',
+        { class: 'panel-part', 'data-testid': 'cell-elements' },
+        el('h3', {}, t('cell.elements')),
+        ...(groups.size ? [...groups].map(elementGroup) : [el('p', { class: 'why' }, t('cell.no_events'))]),
+        found.truncated ? el('p', { class: 'why' }, t('cell.more', { count: found.elements.length })) : null,
+      ),
+    );
   }
 
   close(): void {
     this.element.hidden = true;
   }
 }
+
+function elementGroup([label, elements]: [string, CellElement[]]): HTMLElement {
+  return el(
+    'details',
+    { class: 'cell-elements' },
+    el('summary', {}, `${label} (${elements.length})`),
+    el('ul', {}, ...elements.map((element) => el('li', {}, elementWords(element)))),
+  );
+}
+
+const elementWords = ({ name, category, state, state_label, component }: CellElement): string =>
+  [name, category, component?.code, state && state !== 'intact' ? state_label : ''].filter(Boolean).join(' · ');

@@ -1,5 +1,5 @@
 import { loadDetail, Problem } from '../api';
-import type { Action, DeliveryFact, Detail, Frame, LevelName, TimelineEntry, WorkOrder } from '../contract';
+import type { ComponentFacts, Action, DeliveryFact, Detail, Frame, LevelName, TimelineEntry, WorkOrder } from '../contract';
 import { t } from '../i18n';
 import { exactTime, shortTime } from '../time';
 import { clockWords, placeOf, statusLabel } from '../words';
@@ -177,6 +177,7 @@ export class EventPanel {
   private showBody(detail: Detail): void {
     const parts: [string, unknown, () => Node | null][] = [
       ['facts', [detail.description, detail.condition, detail.due_at, detail.received_at, detail.class], () => facts(detail)],
+      ['component', detail.component, () => (detail.component ? component(detail.component) : null)],
       ['levels', detail.levels, () => section(t('panel.levels'), levelChain(detail.levels))],
       ['doubt', [detail.doubt, detail.cell], () => doubt(detail)],
       ['responsibility', detail.responsibility, () => responsibility(detail)],
@@ -238,6 +239,18 @@ function facts(detail: Detail): Node {
     ),
   );
 }
+
+/** The component a case is about, and who manages, owns and maintains it. */
+const component = (about: ComponentFacts): HTMLElement =>
+  section(
+    t('panel.component'),
+    el(
+      'div',
+      { 'data-testid': 'component' },
+      el('p', {}, [about.name, about.code, about.state_label].filter(Boolean).join(' · ')),
+      el('dl', { class: 'facts' }, ...about.departments.flatMap(({ label, name }) => fact(label, name))),
+    ),
+  );
 
 /** The organisations that answer for a place, from the district down to the cell. */
 export const levelChain = (levels: LevelName[]): HTMLElement =>
