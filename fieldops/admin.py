@@ -10,12 +10,14 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from gridmap.administration import RowAdmin
 
 from .models import (
+    AccessPurpose,
     EventClass,
     FilingCondition,
     Holding,
     IntakePolicy,
     Post,
     ResponsibilityRule,
+    SegmentChief,
     TakeOnLimit,
     User,
 )
@@ -101,3 +103,19 @@ admin.site.unregister(AuthToken)  # log-ins of devices: nobody edits them
 @admin.register(Group)
 class PermissionGroupAdmin(RowAdmin, GroupAdmin):
     """Who may change which rows; what someone may do with cases follows from posts alone."""
+
+
+@admin.register(AccessPurpose)
+class AccessPurposeAdmin(RowAdmin):
+    """For what people may be looked at. One that was ever stated is withdrawn, not deleted."""
+
+    list_display = ["code", "name", "name_en", "active"]
+
+
+@admin.register(SegmentChief)
+class SegmentChiefAdmin(RowAdmin):
+    """Which street chief's post answers for which road segment."""
+
+    list_display = ["segment", "post", "since", "until"]
+    list_select_related = ["segment", "post"]
+    autocomplete_fields = ["segment", "post"]
