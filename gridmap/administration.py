@@ -58,14 +58,14 @@ def changes_of(row: Any) -> list[dict[str, Any]]:
         else []
     )
     people = get_user_model()._default_manager.in_bulk(
-        {v.pgh_context["user"] for v in versions if v.pgh_context and v.pgh_context.get("user")}
+        {user for version in versions if (user := _user_of(version))}
     )
     names = (
         [f for f in type(row)._meta.concrete_fields if hasattr(versions[0], f.attname)] if versions else []
     )
     told = []
     for version, before in zip(versions, [*versions[1:], None], strict=True):
-        context = version.pgh_context or {}
+        context = getattr(version, "pgh_context", None) or {}
         fields = [
             (f.verbose_name, getattr(before, f.attname) if before else None, getattr(version, f.attname))
             for f in names
@@ -74,7 +74,7 @@ def changes_of(row: Any) -> list[dict[str, Any]]:
         told.append(
             {
                 "at": version.pgh_created_at,
-                "by": people.get(context.get("user")) or context.get("command") or _("a program"),
+                "by": people.get(_user_of(version)) or context.get("command") or _("a program"),
                 "label": {"insert": _("added"), "update": _("changed"), "delete": _("deleted")}[
                     version.pgh_label
                 ],
@@ -82,3 +82,9 @@ def changes_of(row: Any) -> list[dict[str, Any]]:
             }
         )
     return told[:SHOWN_CHANGES]
+
+
+def _user_of(version: Any) -> Any:
+    """Who made a state: as its context says, or, as with elements, the row itself."""
+    context = getattr(version, "pgh_context", None) or {}
+    return context.get("user") or getattr(version, "changed_by_id", None)

@@ -32,6 +32,12 @@ def test_elements_are_looked_at_and_not_changed(page: Client) -> None:
     assert component.name in page.get(address).content.decode()
     assert page.post(address, {"name": "x"}).status_code == 403
     assert page.get("/admin/gridmap/element/add/").status_code == 403
+    Element.objects.filter(pk=component.pk).update(
+        note="盖板开裂", changed_by=User.objects.get(username="worker001")
+    )
+    history = page.get(f"/admin/gridmap/element/{component.pk}/history/").content.decode()
+    assert "盖板开裂" in history
+    assert str(User.objects.get(username="worker001")) in history
 
 
 @pytest.mark.parametrize(
