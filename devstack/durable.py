@@ -282,8 +282,10 @@ class DurablePhone:
             beat = asyncio.create_task(self._beat(socket))
             try:
                 while True:
-                    frame = json.loads(await asyncio.wait_for(socket.recv(), PATIENCE_SECONDS))
-                    await self._hear(socket, frame)
+                    # Not `wait_for`: before Python 3.12 it may swallow the cancellation of a phone that died.
+                    async with asyncio.timeout(PATIENCE_SECONDS):
+                        raw = await socket.recv()
+                    await self._hear(socket, json.loads(raw))
             finally:
                 beat.cancel()
 

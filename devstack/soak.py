@@ -388,7 +388,9 @@ async def run(*, minutes: float, seed: int, every: float) -> int:
             finally:
                 for task in (*lives, *work, troubling):
                     task.cancel()
-                await asyncio.gather(*lives, *work, troubling, return_exceptions=True)
+                _, stuck = await asyncio.wait((*lives, *work, troubling), timeout=30)
+                if stuck:
+                    say(f"{len(stuck)} of the people did not stop")
             return account(house, district, trouble, seconds=time.monotonic() - begun, seed=seed)
 
 
