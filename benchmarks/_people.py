@@ -14,10 +14,14 @@ from fieldops.models import Holding, Post, User
 from fieldops.status import Role
 
 
-def cookies(sockets: int) -> list[str]:
-    """A session cookie for each socket, of people who all look at the whole district."""
+def settle() -> None:
+    """The demo district in an empty database."""
     call_command("migrate", verbosity=0)
     load_demo(allow=True)
+
+
+def cookies(sockets: int) -> list[str]:
+    """A session cookie for each socket, of people who all look at the whole district."""
     post = Post.objects.filter(role=Role.LEADER).first()
     each = settings.REALTIME_SOCKETS_PER_PERSON
     people = User.objects.bulk_create(

@@ -261,8 +261,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     given = parser.parse_args()
     django.setup()
-    from benchmarks._people import cookies
+    from benchmarks._people import cookies, settle
 
+    settle()
     headers = [f"Cookie: {one}\r\n" for one in cookies(given.many)]
     asyncio.run(measure(headers, given.sockets, given.rounds))
 
