@@ -33,7 +33,6 @@ COALESCE_SECONDS = 0.15
 # open, since a case's time of change is taken before its commit.
 OVERLAP = timedelta(seconds=15)
 MOST_CHANGES = 500  # at once; above, pages fetch anew
-AGES = timedelta(hours=1)  # an audience is read anew after so long, so that ended cases leave it
 PUSHES_A_TURN = 250  # then others may use the loop
 ENDED = frozenset({Phase.CLOSED, Phase.DECLINED})
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -415,3 +416,11 @@ async def test_one_of_several_redis_nodes_is_enough(served: Served, monkeypatch:
         words = [f"without a {number}" for number in range(20)]
         await asyncio.to_thread(_tell, [{"text": word} for word in words])
         assert {(await frame(socket, "notice"))["text"] for _ in words} == set(words)
+
+
+async def test_words_reach_everyone_at_a_map(served: Served) -> None:
+    async with operator(served, "dispatch1") as someone, map_socket(served, someone) as socket:
+        command = [sys.executable, "manage.py", "tell_maps", "系统五分钟后重启"]
+        done = await asyncio.create_subprocess_exec(*command, env=served.env)
+        assert await done.wait() == 0
+        assert (await frame(socket, "notice"))["text"] == "系统五分钟后重启"
