@@ -245,6 +245,11 @@ class MapSocket(Socket):
         self.push(counts)
 
     @property
+    def posts(self) -> list[Post]:
+        """The posts its viewer holds, as last told; without those there is no map."""
+        return hub().feed.posts_of(self)
+
+    @property
     def view_is_new(self) -> bool:
         """Whether the page's snapshot may be younger than what the feed has shown."""
         return asyncio.get_running_loop().time() - self.viewed_at < OVERLAP.total_seconds()

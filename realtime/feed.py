@@ -112,6 +112,11 @@ class Feed:
             audience.viewers.add(viewer)
         return audience.counts
 
+    def posts_of(self, viewer: "MapSocket") -> list[Post]:
+        """The posts by which the viewer sees what it sees; none before it joined and after it left."""
+        audience = self._audiences.get(viewer.audience or ())
+        return audience.posts if audience else []
+
     def leave(self, viewer: "MapSocket") -> None:
         """No more frames."""
         audience = self._audiences.get(viewer.audience or ())

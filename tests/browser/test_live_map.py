@@ -168,9 +168,9 @@ def test_the_list_can_follow_the_map_and_the_counts_stay_whole(log_in: Any, file
     }
     rows[here["id"]].click(timeout=10_000)  # brings the map near
     page.get_by_test_id("panel-close").click()
-    for _ in range(2):
+    for _ in range(4):
+        page.wait_for_timeout(500)  # the animation before
         page.locator(".ol-zoom-in").click()
-        page.wait_for_timeout(400)  # its animation
     page.get_by_test_id("in-view").check()
     expect(rows[here["id"]]).to_be_visible()
     expect(rows[elsewhere["id"]]).to_have_count(0, timeout=10_000)

@@ -5,6 +5,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +15,6 @@ import pytest
 import websockets
 from django.conf import settings
 
-from devstack.clients import new_id
 from devstack.places import VAR, Place
 from devstack.stores import _redis
 from devstack.supervisor import Supervisor
@@ -386,10 +386,11 @@ async def test_every_process_delivers_to_its_own_sockets(served: Served) -> None
             assert (letter["event"], letter["seq"]) == (filed["event"]["id"], box["last_seq"] + 1)
 
 
-async def test_one_of_several_redis_nodes_is_enough(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_of_several_redis_nodes_is_enough(
+    served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Every hub listens on all; a bell rings on one, and on the next when that one is gone."""
-    base = VAR / "scratch" / f"nodes-{new_id()}"
-    places = [Place(base / name, VAR / "log" / "test") for name in ("a", "b")]
+    places = [Place(tmp_path / name, VAR / "log" / "test") for name in ("a", "b")]
     async with contextlib.AsyncExitStack() as stack:
         urls, nodes = [], []
         for place in places:
