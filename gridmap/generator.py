@@ -358,7 +358,12 @@ def _measure(ring: Array, centre: Array | None) -> tuple[float, float]:
 def _tile(rings: list[Array], plane: _Plane, centre: Array, rng: np.random.Generator) -> list[Polygon]:
     """Turn rings drawn side by side into polygons (degrees) that share every vertex along shared edges."""
     points, numbers = np.unique(plane.to_units(np.concatenate(rings)), axis=0, return_inverse=True)
-    corners = np.split(numbers.ravel(), np.cumsum([len(ring) for ring in rings])[:-1])
+    kept, renumbered = np.unique(_one_of_twins(points), return_inverse=True)
+    points, numbers = points[kept], renumbered[numbers.ravel()]
+    corners = [
+        ring[ring != np.roll(ring, 1)]
+        for ring in np.split(numbers, np.cumsum([len(ring) for ring in rings])[:-1])
+    ]
     starts = np.concatenate(corners)
     ends = np.concatenate([np.roll(ring, -1) for ring in corners])
 
@@ -389,7 +394,25 @@ def _tile(rings: list[Array], plane: _Plane, centre: Array, rng: np.random.Gener
     fixed = {point for edge, count in sides.items() if count == 1 for point in edge}
     free = np.array([point for point in range(len(points)) if point not in fixed])
     border = shapely.MultiLineString([points[list(edge)] for edge, count in sides.items() if count == 1])
-    points[free] = _sway(points[free], border, plane, centre, rng)
+    swayed = _sway(points[free], border, plane, centre, rng)
+    straight = points[free].copy()
+    # Where a corner comes close to somebody's long edge, that edge can sway across it: then all sway less.
+    for share in (1, 0.5, 0.25, 0):
+        points[free] = np.rint(straight + share * (swayed - straight))
+        polygons = _bend_edges(cells, points, sides, plane, rng)
+        if shapely.coverage_is_valid(polygons):
+            return polygons
+    raise ValueError("the cells do not tile the district")
+
+
+def _bend_edges(
+    cells: list[list[int]],
+    points: Array,
+    sides: dict[tuple[int, int], int],
+    plane: _Plane,
+    rng: np.random.Generator,
+) -> list[Polygon]:
+    """The polygons of the cells with their shared edges bent, but for those that would cross others."""
     bends = {
         edge: _bend(points[edge[0]], points[edge[1]], plane, rng)
         for edge in sorted(sides)
@@ -400,12 +423,23 @@ def _tile(rings: list[Array], plane: _Plane, centre: Array, rng: np.random.Gener
         awry = ~shapely.is_valid(polygons) | ~shapely.is_empty(shapely.coverage_invalid_edges(polygons))
         crooked = {edge for i in np.nonzero(awry)[0] for edge in _edges(cells[i]) if edge in bends}
         if not crooked:
-            break
+            return polygons
         for edge in crooked:
             del bends[edge]
-    if not shapely.coverage_is_valid(polygons):
-        raise ValueError("the cells do not tile the district")
-    return polygons
+
+
+def _one_of_twins(points: Array) -> npt.NDArray[np.intp]:
+    """For each point the first of those beside it: a corner that two cuts computed may round to both sides of a half.
+
+    Left as two, each would be put into the other's edges, there and back again.
+    """
+    shapes = [shapely.Point(point) for point in points]
+    one, other = shapely.STRtree(shapes).query(shapes, "dwithin", 1.5)
+    first = np.arange(len(points))
+    np.minimum.at(first, one, other)
+    while not np.array_equal(first, first[first]):
+        first = first[first]
+    return first
 
 
 def _sway(

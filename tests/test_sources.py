@@ -54,3 +54,29 @@ def test_migrations_import_no_code_of_the_project() -> None:
     migrations = [path for room in ROOMS for path in (ROOT / room).rglob("migrations/*.py")]
     assert migrations
     assert [str(path) for path in migrations if pattern.search(path.read_text())] == []
+
+
+def test_no_interface_takes_a_position_without_its_system() -> None:
+    """Every serializer that takes x and y; what files and commands declare is tested where they are read."""
+    import uuid_utils.compat as uuid
+    from rest_framework import serializers
+
+    import command_center.api
+    import mobile_api.serializers
+
+    found = []
+    for module in (mobile_api.serializers, command_center.api):
+        for kind in vars(module).values():
+            if not (isinstance(kind, type) and issubclass(kind, serializers.Serializer)):
+                continue
+            if kind.__module__ != module.__name__ or not kind.__name__.endswith(("In", "Mixin")):
+                continue
+            fields = kind().fields
+            if not {"x", "lon", "longitude"} & set(fields):
+                continue
+            found.append(kind.__name__)
+            assert "system" in fields, kind
+            given = kind(data={"x": 109.9, "y": 40.6, "id": str(uuid.uuid7()), "resolved": True})
+            assert not given.is_valid()
+            assert {"system", "non_field_errors"} & set(given.errors), (kind, given.errors)
+    assert {"PositionMixin", "ReportIn", "ConfirmIn", "PlaceIn"} <= set(found)

@@ -236,6 +236,8 @@ def test_names(plan):
 
 def test_the_same_seed_draws_the_same_district_and_another_seed_another(plan, boundary, divisions):
     assert generate_district(boundary, divisions, seed=SEED) == plan
-    other = generate_district(boundary, divisions, seed=SEED + 1)
+    other = generate_district(
+        boundary, divisions, seed=20261123
+    )  # two of its corners round to both sides of a half
     assert [cell.boundary for cell in other.cells] != [cell.boundary for cell in plan.cells]
     assert shapely.coverage_is_valid([cell.boundary for cell in other.cells])
