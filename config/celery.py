@@ -37,6 +37,11 @@ app.conf.beat_schedule = {
         "task": "realtime.tasks.end_forgotten_shifts",
         "schedule": crontab(minute="*/5"),
     },
+    "work-on-imports": {"task": "fieldops.tasks.work_on_imports", "schedule": 20.0},
+    "forget-import-files": {
+        "task": "fieldops.tasks.forget_import_files",
+        "schedule": crontab(hour="3", minute="40"),
+    },
     "make-missing-thumbnails": {"task": "fieldops.tasks.make_missing_thumbnails", "schedule": 30.0},
     "redraw-tiles": {"task": "gridmap.tasks.redraw_tiles", "schedule": 10.0, "options": {"expires": 10}},
 }

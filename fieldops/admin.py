@@ -9,6 +9,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from gridmap.administration import RowAdmin
 
+from . import import_page as import_page  # registers the page of imports
 from .models import (
     AccessPurpose,
     EventClass,

@@ -4,6 +4,7 @@ import logging
 
 from celery import shared_task
 
+from . import imports
 from .approvals import deferred_until_now, resume_on_the_day
 from .expiry import expire, not_taken_on
 from .lifecycle import now
@@ -49,3 +50,15 @@ def resume_deferred_cases() -> int:
         except Exception:
             log.exception("case %s was not resumed; the next run meets it again", event_id)
     return resumed
+
+
+@shared_task
+def work_on_imports() -> int:
+    """Check the files that were brought and apply those that were ordered; returns how many."""
+    return imports.work_on_imports()
+
+
+@shared_task
+def forget_import_files() -> int:
+    """Delete the files of imports that nobody applied; returns how many."""
+    return imports.forget_files()

@@ -48,7 +48,7 @@ _TRUE, _FALSE = ("1", "true", "t", "yes", "y", "是"), ("", "0", "false", "f", "
 class Feature:
     """One feature: its number in the file from 1, its shape in WGS-84 degrees, its values by column.
 
-    `x`, `y` and `system` are a point's position as the file has it.
+    `x`, `y` and `system` are a point's position as the file has it, if positions are stored in that system.
     """
 
     number: int
@@ -451,7 +451,7 @@ def _place(
     features = []
     for n, before, shape in zip(there, raw, moved, strict=True):
         if shape is not None:
-            point = before if isinstance(before, shapely.Point) else None
+            point = before if system.own and isinstance(before, shapely.Point) else None
             x, y = (point.x, point.y) if point else (None, None)
             features.append(Feature(n + 1, shape, values[n], x, y, system.name))
     return features

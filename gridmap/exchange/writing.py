@@ -76,7 +76,7 @@ def _write(
     driver: str,
     layer: Layer,
     stored: Stored,
-    shapes: npt.NDArray[Any],
+    shapes: npt.NDArray[Any] | None,
     system: System,
     encoding: str,
 ) -> None:
@@ -87,12 +87,12 @@ def _write(
     columns.append(np.array([system.name] * len(stored.rows), object))
     options: dict[str, Any] = {}
     if driver == "CSV":
-        points = layer.shapes[0] == "Point"
-        options = {
-            "GEOMETRY": "AS_XY" if points else "AS_WKT",
-            "WRITE_BOM": "YES" if encoding == "UTF-8" else "NO",
-        }
-        options |= {"STRING_QUOTING": "IF_AMBIGUOUS"}
+        if layer.shapes[0] == "Point":
+            names += ["x", "y"]
+            columns += list(shapely.get_coordinates(shapes).T.copy())
+            shapes = None
+        options = {"WRITE_BOM": "YES" if encoding == "UTF-8" else "NO", "STRING_QUOTING": "IF_AMBIGUOUS"}
+        options |= {} if shapes is None else {"GEOMETRY": "AS_WKT"}
     elif driver == "GeoJSON":
         options = {"RFC7946": "NO", "COORDINATE_PRECISION": "12"}
     with warnings.catch_warnings():
@@ -100,7 +100,7 @@ def _write(
         warnings.simplefilter("ignore")
         write(
             path,
-            shapely.to_wkb(shapes),
+            None if shapes is None else shapely.to_wkb(shapes),
             columns,
             names,
             layer=layer.name.value,
@@ -114,8 +114,8 @@ def _write(
         )
 
 
-def _multi(shapes: npt.NDArray[Any]) -> bool:
-    return any(shape.geom_type.startswith("Multi") for shape in shapes)
+def _multi(shapes: npt.NDArray[Any] | None) -> bool:
+    return shapes is not None and any(shape.geom_type.startswith("Multi") for shape in shapes)
 
 
 def _array(values: Sequence[Any]) -> npt.NDArray[Any]:

@@ -30,6 +30,7 @@ from .grid import (
     Level,
 )
 from .history import CalendarDayChange, DepartmentChange, DistrictChange, GridUnitChange
+from .imports import ImportRun, ImportState
 from .tiles import WEB_MERCATOR, Drawing, LayerChange, Shape
 
 __all__ = [
@@ -57,6 +58,8 @@ __all__ = [
     "GridUnit",
     "GridUnitChange",
     "GroupMembership",
+    "ImportRun",
+    "ImportState",
     "InForce",
     "LayerChange",
     "Level",

@@ -1,5 +1,6 @@
 """The administrator's pages: one theme in both languages, under our content security policy."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from playwright.sync_api import Page
 from devstack.clients import PASSWORD
 from tests.conftest import Served
 
+FILES = Path(__file__).parents[1] / "gridmap" / "files"
 SHOTS = os.environ.get("ADMIN_SCREENSHOTS")
 
 
@@ -66,4 +68,62 @@ def test_the_pages_stand_in_both_languages_and_break_no_policy(administer: Any, 
         administer(path, language=language)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         shoot(page, f"{name}-{language}")
+    assert administer.complaints == []
+
+
+# --- imports ------------------------------------------------------------------------------------------------
+
+
+def bring(page: Page, layer: str, file: Path, crs: str = "") -> None:
+    page.select_option("#id_layer", layer)
+    page.set_input_files("#id_file", file)
+    page.fill("#id_crs", crs)
+    page.click('[name="_save"]')
+    page.wait_for_selector('[data-testid="state"]')
+
+
+def wait_for(page: Page, state: str) -> None:
+    page.wait_for_selector(f'[data-testid="state"][data-state="{state}"]', timeout=60_000)
+
+
+@pytest.mark.parametrize("language", ["zh-hans", "en"])
+def test_a_good_file_is_checked_shown_on_the_map_and_applied(
+    administer: Any, language: str, tmp_path: Path
+) -> None:
+    """Through Caddy, the pages, and the worker that runs beside them."""
+    collection = {"type": "FeatureCollection", "features": []}
+    for n, (x, y) in enumerate([(109.865, 40.66), (109.872, 40.662)]):
+        line = {"type": "LineString", "coordinates": [[x, y], [x + 0.002, y + 0.0004]]}
+        facts = {"code": f"{language}-{n}", "name": "友谊大街", "reach_m": 30}
+        collection["features"].append({"type": "Feature", "geometry": line, "properties": facts})  # type: ignore[attr-defined]
+    file = tmp_path / "road_segments.geojson"
+    file.write_text(json.dumps(collection))
+    page = administer("gridmap/importrun/add/", language=language)
+    shoot(page, f"import-form-{language}")
+    bring(page, "road_segments", file)
+    wait_for(page, "ready")
+    page.wait_for_function("window.importPage?.proposed() === 2")
+    assert "2" in page.inner_text('[data-testid="summary"]')
+    shoot(page, f"import-ready-{language}")
+    page.click('[data-testid="apply"]')
+    wait_for(page, "applied")
+    assert page.is_hidden("#apply")
+    shoot(page, f"import-applied-{language}")
+    administer("gridmap/importrun/", language=language)
+    shoot(page, f"imports-{language}")
+    assert administer.complaints == []
+
+
+@pytest.mark.parametrize("language", ["zh-hans", "en"])
+def test_the_fault_of_a_broken_file_is_shown_on_the_map(administer: Any, language: str) -> None:
+    page = administer("gridmap/importrun/add/", language=language)
+    bring(page, "components", FILES / "swapped.csv", "WGS84")
+    wait_for(page, "refused")
+    fault = page.locator('[data-testid="faults"] button')
+    assert "1502990101000001" in fault.inner_text()
+    page.wait_for_function("window.importPage?.state === 'refused'")
+    fault.click()
+    assert page.evaluate("window.importPage.faultsInView()") == 1
+    shoot(page, f"import-refused-{language}")
+    assert page.is_hidden("#apply")
     assert administer.complaints == []
