@@ -239,7 +239,7 @@ def begin_import(run: ImportRun, upload: Any, *, by: User) -> ImportRun:
     run.sha256 = digest.hexdigest()
     run.language = translation.get_language() or settings.LANGUAGE_CODE
     run.started_by = by
-    run.file.save("", File(upload), save=False)
+    run.file.save(str(run.pk), File(upload), save=False)
     run.save()
     return run
 

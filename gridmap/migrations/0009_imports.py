@@ -7,8 +7,6 @@ import uuid_utils.compat
 from django.conf import settings
 from django.db import migrations, models
 
-import gridmap.models.imports
-
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -29,9 +27,7 @@ class Migration(migrations.Migration):
                 ("layer", models.CharField(max_length=20, verbose_name="layer")),
                 (
                     "file",
-                    models.FileField(
-                        blank=True, upload_to=gridmap.models.imports.place_of_file, verbose_name="file"
-                    ),
+                    models.FileField(blank=True, upload_to="imports", verbose_name="file"),
                 ),
                 (
                     "file_name",

@@ -24,21 +24,17 @@ class ImportState(models.TextChoices):
     FAILED = "failed", _("Failed")
 
 
-def place_of_file(run: "ImportRun", name: str) -> str:
-    """Where a file is kept: under a name of ours, with nothing of the sender's in it."""
-    return f"imports/{run.pk}"
-
-
 class ImportRun(models.Model):
     """A file with a layer, from its upload to its end. The file is deleted when that has come, or after some days.
 
-    `summary` is what the change would do, and did; `faults` and the preview are GeoJSON in WGS-84.
+    It is kept under the run's key, with nothing of the sender's in the name. `summary` is what the change would do, and
+    did; `faults` and the preview are GeoJSON in WGS-84.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid7, editable=False)
     district = models.ForeignKey(District, models.PROTECT, verbose_name=_("district"), related_name="imports")
     layer = models.CharField(_("layer"), max_length=20)
-    file = models.FileField(_("file"), upload_to=place_of_file, blank=True)
+    file = models.FileField(_("file"), upload_to="imports", blank=True)
     file_name = models.CharField(_("name of the file"), max_length=200, editable=False)
     sha256 = models.CharField(_("SHA-256 of the file"), max_length=64, editable=False)
     crs = models.CharField(
