@@ -186,3 +186,28 @@ class NotOnShift(Conflict):
 class PositionsUnavailable(Unavailable):
     code = "positions_unavailable"
     title = _("Positions cannot be taken for the moment; keep them and send them later")
+
+
+class BoundariesRefused(Unprocessable):
+    code = "layout_refused"
+    title = _("The layout does not fit the boundaries in force")
+
+
+class LayoutNotADraft(Conflict):
+    code = "layout_settled"
+    title = _("This layout is no draft any more")
+
+
+class UnitInUse(Conflict):
+    code = "unit_in_use"
+    title = _("Posts belong to an organisation that would be dissolved")
+
+
+class DistrictBusy(Conflict):
+    code = "district_busy"
+    title = _("Too many cases are changing there; try again")
+
+
+class BoundariesChanged(Conflict):
+    code = "boundaries_changed"
+    title = _("The boundaries have just changed; try again")

@@ -13,11 +13,18 @@ from django.db.models import QuerySet
 from django.dispatch import Signal
 from django.utils import timezone
 
-from .errors import IllegalTransition, NotFound, ReasonMissing, StaleVersion, SubmissionConflict
+from .errors import (
+    BoundariesChanged,
+    IllegalTransition,
+    NotFound,
+    ReasonMissing,
+    StaleVersion,
+    SubmissionConflict,
+)
 from .models import Event, Post, Transition, User, WorkOrder
 from .status import TABLE, Status, Step
 
-# Sent inside the transaction, once a use case, as its last statement: event, transitions.
+# Sent inside the transaction, once a use case, as its last statement: recorded, pairs of a case and its transitions.
 transition_recorded = Signal()
 
 
@@ -144,19 +151,35 @@ def _device_time(submission: Submission | None) -> dict[str, str]:
 
 def record(event: Event, transitions: Sequence[Transition], *, changed: Sequence[str] = ()) -> None:
     """Write the case and its new transitions, and announce them; the last statement of a use case."""
-    if event._state.adding:
-        event.save(force_insert=True)
-    else:
-        event.save(update_fields=["status", "version", "asked_for", "updated_at", *changed])
+    record_all([(event, transitions)], changed=changed)
+
+
+def record_all(
+    recorded: Sequence[tuple[Event, Sequence[Transition]]], *, changed: Sequence[str] = ()
+) -> None:
+    """The same for several cases, announced together: so that mailboxes are locked once, in order.
+
+    Raises BoundariesChanged when a case's cell was ended meanwhile, SubmissionConflict for a key that was used.
+    """
+    try:
+        for event, _transitions in recorded:
+            if event._state.adding:
+                event.save(force_insert=True)
+            else:
+                event.save(update_fields=["status", "version", "asked_for", "updated_at", *changed])
+    except IntegrityError as error:
+        if "an_open_case_lies_in_a_cell_in_force" in str(error):
+            raise BoundariesChanged from error
+        raise
     try:
         with transaction.atomic():
-            Transition.objects.bulk_create(transitions)
+            Transition.objects.bulk_create([step for _event, steps in recorded for step in steps])
     except IntegrityError as error:
         # The same key for a step of another case, at the same moment.
         if "fieldops_transition_pkey" in str(error):
             raise SubmissionConflict from error
         raise
-    transition_recorded.send(sender=Event, event=event, transitions=list(transitions))
+    transition_recorded.send(sender=Event, recorded=recorded)
 
 
 def now() -> datetime:
@@ -174,6 +197,7 @@ __all__ = [
     "lock_event",
     "now",
     "record",
+    "record_all",
     "replayed",
     "take_step",
     "transition_recorded",

@@ -19,7 +19,7 @@ from gridmap.coordinates import DECLARED_SYSTEM
 from gridmap.models import WGS84, Cell, Component, Department, District, Element, GridUnit, RoadSegment
 from gridmap.models.history import kept_history
 
-from .status import MAX_EXTENSIONS, PHASE, Role, Status, Step
+from .status import FINAL, MAX_EXTENSIONS, PHASE, Role, Status, Step
 
 
 def _uuid_key() -> models.UUIDField:
@@ -324,6 +324,15 @@ class Event(models.Model):
     # Written by a trigger: the local date and a sequence.
     number = models.CharField(_("case number"), max_length=20, db_default="", editable=False)
     status = models.CharField(_("status"), max_length=12, choices=Status, editable=False)
+    # True until the case ends, then NULL: an open case has to lie in a cell in force, by a composite foreign key.
+    is_open = models.GeneratedField(
+        expression=models.Case(
+            models.When(~Q(status__in=sorted(status.value for status in FINAL)), then=models.Value(True))
+        ),
+        output_field=models.BooleanField(null=True),
+        db_persist=True,
+        editable=False,
+    )
     version = models.PositiveIntegerField(_("version"), editable=False)
     event_class = models.ForeignKey(
         EventClass, models.PROTECT, verbose_name=_("event class"), related_name="events"

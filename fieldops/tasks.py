@@ -6,6 +6,7 @@ from celery import shared_task
 
 from . import imports
 from .approvals import deferred_until_now, resume_on_the_day
+from .boundaries import apply_due, layouts_due
 from .expiry import expire, not_taken_on
 from .lifecycle import now
 from .models import Photo
@@ -62,3 +63,15 @@ def work_on_imports() -> int:
 def forget_import_files() -> int:
     """Delete the files of imports that nobody applied; returns how many."""
     return imports.forget_files()
+
+
+@shared_task
+def apply_due_layouts() -> int:
+    """Put the layouts in force whose moment has come; returns how many. One that is refused says why and rests."""
+    applied = 0
+    for layout in layouts_due(at=now()):
+        try:
+            applied += apply_due(layout)
+        except Exception:
+            log.exception("layout %s was not put in force; the next run meets it again", layout.pk)
+    return applied

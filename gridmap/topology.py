@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 from django.utils.translation import gettext as _
+from shapely import MultiPolygon
 from shapely.geometry.base import BaseGeometry
 
 from .coordinates import metres_per_degree
@@ -165,12 +166,20 @@ def check_tiling(
 
     Without an outline, whether they overlap or leave holes. Faults `overlap`, `outside_parent`, `gap`.
     """
+    faults = check_overlaps(areas, tolerance_m=tolerance_m)
+    return faults + check_filling(areas, outline, tolerance_m=tolerance_m, parent=parent)
+
+
+def check_filling(
+    areas: Areas, outline: BaseGeometry | None = None, *, tolerance_m: float = TOLERANCE_M, parent: str = ""
+) -> list[Fault]:
+    """The same, whatever overlaps: faults `outside_parent` and `gap`."""
     if not areas:
         return []
     codes, shapes = list(areas), np.array(list(areas.values()), object)
     clean = bool(shapely.coverage_is_valid(shapes))
-    faults = [] if clean else _overlaps(codes, shapes, tolerance_m)
     together = shapely.coverage_union_all(shapes) if clean else shapely.union_all(shapes)
+    faults: list[Fault] = []
     if outline is None:
         frame = shapely.union_all(shapely.polygons(shapely.get_exterior_ring(_polygons(together))))
     else:
@@ -193,7 +202,11 @@ def check_tiling(
     return faults
 
 
-def _overlaps(codes: list[str], shapes: Shapes, tolerance_m: float) -> list[Fault]:
+def check_overlaps(areas: Areas, *, tolerance_m: float = TOLERANCE_M) -> list[Fault]:
+    """Areas, each valid, that lie on one another: fault `overlap`."""
+    codes, shapes = list(areas), np.array(list(areas.values()), object)
+    if not areas or shapely.coverage_is_valid(shapes):
+        return []
     suspects = np.flatnonzero(~shapely.is_empty(shapely.coverage_invalid_edges(shapes)))
     left, right = shapely.STRtree(shapes).query(shapes[suspects], predicate="intersects")
     pairs = np.unique(np.sort(np.column_stack([suspects[left], right]), axis=1), axis=0)
@@ -271,20 +284,41 @@ def gather(
 # --- borders that are shared ----------------------------------------------------------------------------------------
 
 
-def close_slivers(areas: Areas, *, tolerance_m: float = TOLERANCE_M) -> dict[str, BaseGeometry]:
+def close_slivers(
+    areas: Areas, *, outline: BaseGeometry | None = None, tolerance_m: float = TOLERANCE_M
+) -> dict[str, BaseGeometry]:
     """The areas with slivers given to a neighbour, and every vertex of a shared border in both: a valid coverage.
 
-    An overlap goes to the area that comes first, a gap to the neighbour with the longest border. For areas that
-    `check_tiling` finds no fault with: wider overlaps would be given away too. A vertex without a sliver keeps its
-    place to the last digit.
+    An overlap goes to the area that comes first, a gap to the neighbour with the longest border; with an outline the
+    areas fill it to the last digit. For areas that `check_tiling` finds no fault with: wider overlaps would be given
+    away too. A vertex without a sliver keeps its place.
     """
     codes, shapes = list(areas), np.array(list(areas.values()), object)
-    if not codes or shapely.coverage_is_valid(shapes):
-        return dict(areas)
-    width = max(tolerance_m, FINEST_M) / METRES_PER_DEGREE
+    if not codes:
+        return {}
+    if outline is not None:
+        shapely.prepare(outline)
+        for index in np.flatnonzero(~shapely.covers(outline, shapes)):
+            inside = shapely.intersection(shapes[index], outline)
+            shapes[index] = MultiPolygon(_polygons(inside).tolist())
+    shapes = _cleaned(shapes, max(tolerance_m, FINEST_M) / METRES_PER_DEGREE)
+    if outline is not None:
+        rest = _polygons(shapely.difference(outline, shapely.union_all(shapes)))
+        for part in rest:
+            near = shapely.STRtree(shapes).query(part, predicate="intersects")
+            longest = near[shapely.length(shapely.intersection(shapes[near], part.boundary)).argmax()]
+            shapes[longest] = shapely.union(shapes[longest], part)
+        if len(rest):
+            shapes = _cleaned(shapes, 0)
+    return dict(zip(codes, shapes, strict=True))
+
+
+def _cleaned(shapes: Shapes, gap_width: float) -> Shapes:
+    if shapely.coverage_is_valid(shapes):
+        return shapes
     # Not in the type stubs yet.
-    closed = shapely.coverage_clean(shapes, gap_width=width, merge_strategy="min_index")  # type: ignore[attr-defined]
-    return dict(zip(codes, closed, strict=True))
+    clean: Shapes = shapely.coverage_clean(shapes, gap_width=gap_width, merge_strategy="min_index")  # type: ignore[attr-defined]
+    return clean
 
 
 def share_vertices(areas: Areas, points: npt.NDArray[np.float64]) -> dict[str, BaseGeometry]:
@@ -321,16 +355,16 @@ def _with_vertices(area: BaseGeometry, points: Sequence[tuple[float, ...]]) -> B
         shapely.Polygon(ring(polygon.exterior), [ring(hole) for hole in polygon.interiors])
         for polygon in _polygons(area)
     ]
-    return made[0] if area.geom_type == "Polygon" else shapely.MultiPolygon(made)
+    return made[0] if area.geom_type == "Polygon" else MultiPolygon(made)
 
 
-def union(shapes: Iterable[BaseGeometry]) -> BaseGeometry:
+def union(shapes: Iterable[BaseGeometry]) -> MultiPolygon:
     """The union of areas, exact where they are a valid coverage; always a multipolygon."""
     held = np.array(list(shapes), object)
     together = (
         shapely.coverage_union_all(held) if shapely.coverage_is_valid(held) else shapely.union_all(held)
     )
-    return shapely.MultiPolygon(list(_polygons(together)))
+    return MultiPolygon(_polygons(together).tolist())
 
 
 def same_area(one: BaseGeometry, other: BaseGeometry, *, tolerance_m: float = TOLERANCE_M) -> bool:

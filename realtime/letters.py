@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db import connection, transaction
@@ -76,18 +76,18 @@ RETURNING mailbox_id
 """
 
 
-def write_letters(*, event: Event, transitions: list[Transition], **_: Any) -> None:
+def write_letters(*, recorded: Sequence[tuple[Event, Sequence[Transition]]], **_: Any) -> None:
     """Tell everyone concerned; receiver of `transition_recorded`, so it runs inside its transaction.
 
     Rings the doorbell after commit. A step that the same use case went past asks nobody for anything:
     a report that went straight through to dispatch leaves no letter at the desks.
     """
-    notes = list(_notes(event, transitions))
+    notes = [note for event, transitions in recorded for note in _notes(event, transitions)]
     mailboxes = _write(notes)
     if not mailboxes and any(note.get("role") for note in notes):
-        log.warning("case %s: nobody holds the post that %s is for", event.number, notes[0]["role"])
-    case = str(event.pk)
-    transaction.on_commit(lambda: doorbell.ring(mailboxes=mailboxes, cases=[case]), robust=True)
+        log.warning("case %s: nobody holds the post that %s is for", recorded[0][0].number, notes[0]["role"])
+    cases = [str(event.pk) for event, _transitions in recorded]
+    transaction.on_commit(lambda: doorbell.ring(mailboxes=mailboxes, cases=cases), robust=True)
 
 
 def warn_of_undelivered(warnings: Iterable[tuple[int, Event, dict[str, Any]]]) -> None:
@@ -115,7 +115,7 @@ def _write(notes: list[dict[str, Any]]) -> set[int]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def _notes(event: Event, transitions: list[Transition]) -> Iterator[dict[str, Any]]:
+def _notes(event: Event, transitions: Sequence[Transition]) -> Iterator[dict[str, Any]]:
     last = transitions[-1]
     step = Step(last.kind)
     summary = _summary(event)

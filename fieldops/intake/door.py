@@ -13,6 +13,7 @@ from fieldops.assignment import Assignment, find_responsible
 from fieldops.clock import start_clock
 from fieldops.duplicates import near_cases
 from fieldops.errors import (
+    BoundariesChanged,
     ComponentElsewhere,
     ComponentOfAnotherClass,
     PointOutsideDistrict,
@@ -40,6 +41,8 @@ from gridmap.models import CalendarDay, Cell, Component, GridUnit
 
 from .draft import Draft
 
+ATTEMPTS = 3
+
 
 @dataclass(frozen=True)
 class Receipt:
@@ -56,12 +59,18 @@ def receive(draft: Draft) -> Receipt:
     Raises UnknownCoordinates, ImplausibleCoordinates, PointOutsideDistrict, UnknownClass, UnknownCondition, and
     SubmissionConflict when the draft's id was used with another content. Nothing is written then.
     """
-    try:
-        with transaction.atomic():
-            return _take_in(draft)
-    except IntegrityError as error:
-        if "fieldops_report_pkey" not in str(error):
-            raise
+    for attempt in range(ATTEMPTS):
+        try:
+            with transaction.atomic():
+                return _take_in(draft)
+        except BoundariesChanged:
+            # A layout came into force after the cell was found: it is looked up anew.
+            if attempt + 1 == ATTEMPTS:
+                raise
+        except IntegrityError as error:
+            if "fieldops_report_pkey" not in str(error):
+                raise
+            break
     stored = Report.objects.select_related("event__cell", "event__department", "event__event_class").get(
         pk=draft.id
     )

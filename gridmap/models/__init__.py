@@ -31,6 +31,7 @@ from .grid import (
 )
 from .history import CalendarDayChange, DepartmentChange, DistrictChange, GridUnitChange
 from .imports import ImportRun, ImportState
+from .layouts import Layout, LayoutCell, LayoutState, LayoutUnit
 from .tiles import WEB_MERCATOR, Drawing, LayerChange, Shape
 
 __all__ = [
@@ -62,6 +63,10 @@ __all__ = [
     "ImportState",
     "InForce",
     "LayerChange",
+    "Layout",
+    "LayoutCell",
+    "LayoutState",
+    "LayoutUnit",
     "Level",
     "Person",
     "RoadSegment",

@@ -37,6 +37,16 @@ class Level(models.IntegerChoices):
     PARTY_GROUP = 5, _("Grid party group")
 
 
+# True while a row is in force, else NULL: what composite foreign keys see, so that they bind the present alone.
+def _in_force() -> models.GeneratedField:
+    return models.GeneratedField(
+        expression=models.Case(models.When(valid_to__isnull=True, then=models.Value(True))),
+        output_field=models.BooleanField(null=True),
+        db_persist=True,
+        editable=False,
+    )
+
+
 VALIDITY = Func("valid_from", "valid_to", function="tstzrange", output_field=DateTimeRangeField())
 
 
@@ -123,6 +133,7 @@ class GridUnit(models.Model):
     virtual = models.BooleanField(_("virtual unit"), default=False)
     valid_from = models.DateTimeField(_("in force from"), default=timezone.now)
     valid_to = models.DateTimeField(_("in force until"), null=True, blank=True)
+    in_force = _in_force()
 
     objects = InForce.as_manager()
 
@@ -170,6 +181,7 @@ class GridUnit(models.Model):
             models.UniqueConstraint(fields=["id", "level"], name="unit_and_level"),
             models.UniqueConstraint(fields=["id", "parent"], name="unit_and_parent"),
             models.UniqueConstraint(fields=["id", "district"], name="unit_and_district"),
+            models.UniqueConstraint(fields=["id", "in_force"], name="unit_in_force"),
         ]
 
     def __str__(self) -> str:
@@ -210,6 +222,7 @@ class Cell(models.Model):
     )
     boundary = models.PolygonField(_("boundary"), srid=WGS84)
     synthetic = models.BooleanField(_("generated, not surveyed"), default=False)
+    in_force = _in_force()
 
     objects = InForce.as_manager()
 
@@ -227,6 +240,8 @@ class Cell(models.Model):
                 condition=Q(valid_to__isnull=True) | Q(valid_to__gt=models.F("valid_from")),
                 name="a_cell_version_ends_after_it_began",
             ),
+            # Target of composite foreign keys.
+            models.UniqueConstraint(fields=["id", "in_force"], name="cell_in_force"),
             ExclusionConstraint(
                 name="a_cell_code_means_one_cell_at_a_time",
                 expressions=[

@@ -31,7 +31,7 @@ class DistrictChange(kept_history(District)):  # type: ignore[misc]
     """A state of a district's row."""
 
 
-class GridUnitChange(kept_history(GridUnit, exclude=("boundary",))):  # type: ignore[misc]
+class GridUnitChange(kept_history(GridUnit, exclude=("boundary", "in_force"))):  # type: ignore[misc]
     """A state of an organisation's row; its area is kept by the versions of its cells."""
 
 
