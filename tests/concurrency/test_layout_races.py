@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from fieldops import moving
 from fieldops.boundaries import apply_layout
@@ -30,12 +30,14 @@ def cell() -> Iterator[Cell]:
     cell = Cell.objects.in_force().select_related("district", "party_group").order_by("code")[5]
     areas = dict(GridUnit.objects.values_list("pk", "boundary"))
     yield cell
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {CASE_TABLES} CASCADE")
-    Layout.objects.all().delete()
-    Element.objects.filter(cell__lineage=cell.lineage).update(cell=cell)
-    Cell.objects.filter(lineage=cell.lineage).exclude(pk=cell.pk).delete()
-    Cell.objects.filter(pk=cell.pk).update(valid_to=None)
+        Layout.objects.all().delete()
+        # Going back in time is nothing that the database allows by itself.
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        Element.objects.filter(cell__lineage=cell.lineage).update(cell=cell)
+        Cell.objects.filter(lineage=cell.lineage).exclude(pk=cell.pk).delete()
+        Cell.objects.filter(pk=cell.pk).update(valid_to=None)
     for pk, boundary in areas.items():
         GridUnit.objects.filter(pk=pk).update(boundary=boundary)
 
