@@ -21,7 +21,8 @@ HTTPS = env.bool("DJANGO_HTTPS", default=False)
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgis:///grid")}
 DATABASES["default"]["CONN_MAX_AGE"] = env.int("DJANGO_CONN_MAX_AGE", default=60)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-DATABASES["default"].setdefault("OPTIONS", {})["options"] = "-c timezone=UTC"
+# PostGIS functions are rated so dear that PostgreSQL would compile what runs for milliseconds.
+DATABASES["default"].setdefault("OPTIONS", {})["options"] = "-c timezone=UTC -c jit=off"
 # Lets gridmap.prepared prepare its statements; Django's own cursors never do.
 DATABASES["default"]["OPTIONS"]["prepare_threshold"] = 5
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")

@@ -162,6 +162,19 @@ def test_a_tile_is_one_statement_and_empty_far_away() -> None:
     assert tiles.grid_tile(DISTRICT, Layer.CELLS, covering(11)[0]) == b""
 
 
+@pytest.mark.django_db
+def test_the_index_finds_shapes_by_level_zoom_and_place() -> None:
+    """All three: else every tile would look through the shapes of all levels and zooms."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        with CaptureQueriesContext(connection) as asked:
+            tiles.grid_tile(DISTRICT, Layer.CELLS, covering(14)[0])
+        cursor.execute("EXPLAIN " + asked[0]["sql"])
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert plan.count("Index Cond: ((level = ") == 2, plan
+    assert plan.count("(zoom = ") == 2
+
+
 @given(st.integers(-3, 30), st.integers(-(2**33), 2**33), st.integers(-(2**33), 2**33))
 def test_numbers_name_a_tile_or_none(z: int, x: int, y: int) -> None:
     try:
