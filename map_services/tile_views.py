@@ -1,13 +1,15 @@
 """Vector tiles over HTTP, each with the reader's rights, cached by change.
 
-A tile that is cached costs one or two questions to the cache and none to the database: who the reader is and which
-version of a layer is in force are remembered for some seconds. Without a cache everything is asked each time.
+Who the reader is, which version of a layer is in force, and the tiles that are asked for most, each process remembers
+for some seconds: then a tile costs no question to anyone. All processes share the cache behind that; without it, what
+no process remembers is cut anew.
 """
 
 import gzip
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -32,10 +34,38 @@ REMEMBER_READER_SECONDS = 30
 REMEMBER_VERSION_SECONDS = 5
 
 
-class Access(NamedTuple):
-    """What is remembered of a reader."""
+class Memory:
+    """What this process remembers, each thing for its time; all is forgotten when it grows too much."""
 
-    user: int
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: dict[str, tuple[float, Any]] = {}
+
+    def get(self, key: str) -> Any:
+        """What was kept under the key, None when it was nothing or too long ago."""
+        until, value = self._held.get(key, (0.0, None))
+        return value if until > monotonic() else None
+
+    def keep(self, key: str, value: Any, *, seconds: float) -> None:
+        """Remember it."""
+        if len(self._held) >= self._most:
+            self._held.clear()
+        self._held[key] = (monotonic() + seconds, value)
+
+    def clear(self, prefix: str = "") -> None:
+        """Forget all whose key begins so."""
+        for key in [key for key in self._held if key.startswith(prefix)]:
+            self._held.pop(key, None)
+
+
+near = Memory(1000)
+NEAR_BYTES, NEAR_SECONDS = 64_000, 60
+
+
+class Access(NamedTuple):
+    """What is remembered of a reader; `user` with the posts that were read."""
+
+    user: User
     districts: list[str]
     audience: str
 
@@ -53,7 +83,7 @@ class Source:
     """How a layer becomes tiles."""
 
     version: Callable[[str], object]
-    draw: Callable[[str, Tile, int], bytes]
+    draw: Callable[[str, Tile, User], bytes]
     properties: Mapping[str, str]
     # Whether what is in the tile depends on the reader.
     by_reader: bool
@@ -69,20 +99,20 @@ CASE = {"id": "id", "number": "number", "status": "status", "class": "event_clas
 
 
 def _grid(layer: Layer) -> Source:
-    def draw(district: str, tile: Tile, user: int) -> bytes:
+    def draw(district: str, tile: Tile, user: User) -> bytes:
         return tiles.grid_tile(district, layer, tile)
 
     properties = CODE if layer is Layer.CELLS else NAMED
     return Source(tiles.drawn_version, draw, properties, False, 86_400, 60)
 
 
-def _elements(district: str, tile: Tile, user: int) -> bytes:
-    rows = elements_visible_to(User.objects.get(pk=user)).filter(district=district)
+def _elements(district: str, tile: Tile, user: User) -> bytes:
+    rows = elements_visible_to(user).filter(district=district)
     return tiles.points_tile(rows, Layer.ELEMENTS, tile, ELEMENT, newest="id")
 
 
-def _cases(district: str, tile: Tile, user: int) -> bytes:
-    rows = shown_on_map(events_visible_to(User.objects.get(pk=user))).filter(district=district)
+def _cases(district: str, tile: Tile, user: User) -> bytes:
+    rows = shown_on_map(events_visible_to(user)).filter(district=district)
     return tiles.points_tile(rows, Layer.CASES, tile, CASE, newest="received_at")
 
 
@@ -113,25 +143,22 @@ def tile(request: HttpRequest, district: str, layer: str, z: str, x: str, y: str
     """One tile, as protocol buffers, compressed where the reader takes it."""
     named, there = _named(layer), _numbered(z, x, y)
     source = SOURCES[named]
-    access_key = _access_key(request)
-    version_key = f"tiles:version:{district}:{layer}"
-    place = f"tiles:{district}:{layer}:{there.z}:{there.x}:{there.y}"
-    known = cache.get_many([key for key in (access_key, version_key, place) if key])
-    access = known.get(access_key) or _let_in(request, access_key)
+    access = _access(request)
     if district not in access.districts:
         raise not_found()
-    version = known.get(version_key)
-    if version is None:
-        version = str(source.version(district))
-        cache.set(version_key, version, timeout=REMEMBER_VERSION_SECONDS)
-    kept = known.get(place)
+    version = _version(district, named)
+    place = f"tiles:{district}:{layer}:{there.z}:{there.x}:{there.y}"
     if source.by_reader:
         place = f"{place}:{access.audience}"
-        kept = cache.get(place)
+    kept: Cached | None = near.get(place)
     if kept is None or kept.version != version:
-        body = source.draw(district, there, access.user)
-        kept = Cached(version, hashlib.sha256(body).hexdigest()[:32], gzip.compress(body, 1, mtime=0))
-        cache.set(place, kept, timeout=source.keep_seconds)
+        kept = cache.get(place)
+        if kept is None or kept.version != version:
+            body = source.draw(district, there, access.user)
+            kept = Cached(version, hashlib.sha256(body).hexdigest()[:32], gzip.compress(body, 1, mtime=0))
+            cache.set(place, kept, timeout=source.keep_seconds)
+        if len(kept.body) <= NEAR_BYTES:
+            near.keep(place, kept, seconds=min(NEAR_SECONDS, source.keep_seconds))
     return _answer(request, kept, source.browser_seconds)
 
 
@@ -165,20 +192,23 @@ def _numbered(z: str, x: str, y: str) -> Tile:
         raise Refused(400, "no_such_tile", told, "z 0…22, x and y 0…2^z − 1") from error
 
 
-def _access_key(request: HttpRequest) -> str:
-    """Names the credentials without telling them; empty when there are none."""
-    shown = request.META.get("HTTP_AUTHORIZATION", "")
-    if not shown:
-        shown = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
-    return f"tiles:reader:{hashlib.sha256(shown.encode()).hexdigest()}" if shown else ""
-
-
-def _let_in(request: HttpRequest, access_key: str) -> Access:
-    reader = reader_of(request)
-    access = Access(reader.user.pk, reader.districts, reader.audience())
-    if access_key:
-        cache.set(access_key, access, timeout=REMEMBER_READER_SECONDS)
+def _access(request: HttpRequest) -> Access:
+    shown = request.META.get("HTTP_AUTHORIZATION") or request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
+    access: Access | None = near.get(f"reader:{shown}")
+    if access is None:
+        reader = reader_of(request)
+        access = Access(reader.user, reader.districts, reader.audience())
+        near.keep(f"reader:{shown}", access, seconds=REMEMBER_READER_SECONDS)
     return access
+
+
+def _version(district: str, layer: Layer) -> str:
+    key = f"version:{district}:{layer}"
+    version: str | None = near.get(key)
+    if version is None:
+        version = str(SOURCES[layer].version(district))
+        near.keep(key, version, seconds=REMEMBER_VERSION_SECONDS)
+    return version
 
 
 @read_only
