@@ -27,6 +27,7 @@ from fieldops.status import PHASE, TABLE, Phase, Role, Status, Step
 from gridmap.geojson import grid_geojson
 from gridmap.locate import cells_at, moment_of
 from gridmap.models import Cell, Department, GridUnit, Level
+from gridmap.tiles import drawn_version
 from realtime import presence, proof, tracks
 from realtime.models import Shift
 
@@ -116,7 +117,7 @@ class Grid(CommandView):
         if level not in {"1", "2", "3", "4", "5", "cells"}:
             raise NotFound
         district = self.posts[0].district_id
-        key = f"grid:{district}:{level}"
+        key = f"grid:{district}:{level}:{drawn_version(district)}"
         body = cache.get(key)
         if body is None:
             body = grid_geojson(district, level)
@@ -125,6 +126,15 @@ class Grid(CommandView):
         response["ETag"] = f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
         response["Cache-Control"] = "private, no-cache"
         return response
+
+
+class GridCell(CommandView):
+    """One cell, as GeoJSON in WGS-84: the map has tiles of the others."""
+
+    def get(self, request: Request, code: str) -> HttpResponse:
+        """A FeatureCollection of the cell in force with this code, or of none."""
+        body = grid_geojson(self.posts[0].district_id, "cells", code=code)
+        return HttpResponse(body, content_type="application/geo+json", headers={"Cache-Control": "no-store"})
 
 
 class CommaSeparated(serializers.ListField):

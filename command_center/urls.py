@@ -12,6 +12,7 @@ urlpatterns = [
     path("healthz", views.health),
     path("api/command/session", api.Session.as_view()),
     path("api/command/grid/<str:level>", api.Grid.as_view()),
+    path("api/command/grid/cells/<slug:code>", api.GridCell.as_view()),
     path("api/command/place", api.Place.as_view()),
     path("api/command/events", api.Events.as_view()),
     path("api/command/events/<uuid:event_id>", api.EventDetail.as_view()),

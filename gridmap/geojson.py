@@ -21,15 +21,18 @@ FROM gridmap_cell c
 JOIN gridmap_gridunit d ON d.id = c.committee_id JOIN gridmap_gridunit r ON r.id = c.regional_group_id
 JOIN gridmap_gridunit s ON s.id = c.street_id JOIN gridmap_gridunit m ON m.id = c.community_id
 JOIN gridmap_gridunit g ON g.id = c.party_group_id
-WHERE c.district_id = %s AND c.valid_to IS NULL
+WHERE c.district_id = %s AND c.valid_to IS NULL AND c.code = coalesce(%s, c.code)
 """
 
 
-def grid_geojson(district: str, level: str) -> str:
-    """A FeatureCollection (WGS-84 longitude/latitude) of a district's units of a level `1`…`5`, or its `cells`."""
+def grid_geojson(district: str, level: str, *, code: str | None = None) -> str:
+    """A FeatureCollection (WGS-84 longitude/latitude) of a district's units of a level `1`…`5`, or its `cells`.
+
+    With `code` that one cell.
+    """
     with connection.cursor() as cursor:
         if level == "cells":
-            cursor.execute(_CELLS, [district])
+            cursor.execute(_CELLS, [district, code])
         else:
             cursor.execute(_UNITS, [district, int(level)])
         return str(cursor.fetchone()[0])

@@ -48,6 +48,10 @@ export const loadUndelivered = (): Promise<{ letters: UndeliveredLetter[] }> => 
 /** The boundaries of level 1 to 5 or of the cells, as a GeoJSON FeatureCollection in WGS-84. */
 export const loadGrid = (level: string): Promise<object> => request(`/api/command/grid/${level}`);
 
+/** One cell with its organisations, likewise. */
+export const loadCell = (code: string): Promise<object> =>
+  request(`/api/command/grid/cells/${encodeURIComponent(code)}`);
+
 /** Which cell a place (WGS-84 degrees) lies in: on a border, too, the server's word. */
 export const loadPlace = ([lon, lat]: [number, number], signal?: AbortSignal): Promise<Place> =>
   request(`/api/command/place?x=${lon}&y=${lat}&system=WGS84`, { signal });

@@ -306,7 +306,7 @@ function run(session: Session): void {
     list.markSelected(event);
     if (cell === null) {
       cellPanel.close();
-      map.selectCell(null);
+      map.boundaries.mark(undefined);
     } else {
       void showCell(cell);
     }
@@ -327,9 +327,9 @@ function run(session: Session): void {
   }
 
   async function showCell(code: string): Promise<void> {
-    await map.boundaries.load(6).catch(() => undefined);
+    const cell = await map.boundaries.cell(code).catch(() => undefined);
     if (location.hash !== `#cell=${code}`) return;
-    const cell = map.selectCell(code);
+    map.boundaries.mark(cell);
     const names: unknown = cell?.get('levels');
     const events = [...ledger.held.values()].filter((frame) => frame.cell === code);
     cellPanel.open(code, Array.isArray(names) ? names.map(String) : [], session.levels, events);
@@ -341,8 +341,6 @@ function run(session: Session): void {
     await Promise.all([1, 3].map((level) => map.boundaries.load(level).catch(() => undefined)));
     await map.painted();
     ready = true;
-    // What a click on a cell needs, once the first picture is there.
-    void map.boundaries.load(6).catch(() => undefined);
   }
 
   Object.defineProperty(window, 'commandCenter', {

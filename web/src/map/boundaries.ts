@@ -1,17 +1,26 @@
+import type { Coordinate } from 'ol/coordinate';
 import type Feature from 'ol/Feature';
 import type { FeatureLike } from 'ol/Feature';
 import GeoJSON from 'ol/format/GeoJSON';
+import MVT from 'ol/format/MVT';
 import type Geometry from 'ol/geom/Geometry';
 import MultiPolygon from 'ol/geom/MultiPolygon';
 import Polygon from 'ol/geom/Polygon';
 import VectorLayer from 'ol/layer/Vector';
+import VectorTileLayer from 'ol/layer/VectorTile';
 import type Map from 'ol/Map';
 import VectorSource from 'ol/source/Vector';
+import VectorTileSource from 'ol/source/VectorTile';
 import { Fill, Stroke, Style, Text } from 'ol/style';
-import { loadGrid } from '../api';
+import { loadCell, loadGrid } from '../api';
 import { palette } from './palette';
 
 export const LEVELS: readonly number[] = [1, 2, 3, 4, 5, 6];
+/** The many small ones come as tiles, where they are looked at; the few large ones whole, once. */
+const TILED: Record<number, string> = { 4: 'communities', 5: 'party-groups', 6: 'cells' };
+/** Finer ones are drawn from tiles of this zoom, whose units are 15 cm. */
+const FINEST_TILE = 16;
+const GEOJSON = new GeoJSON({ dataProjection: 'EPSG:4326', featureProjection: 'EPSG:3857' });
 
 interface LevelLook {
   width: number;
@@ -38,16 +47,22 @@ export class Boundaries {
   private readonly onVisibility: () => void;
   private readonly sources: Record<number, VectorSource> = {};
   private readonly lines: Record<number, VectorLayer> = {};
+  private readonly tiles: Record<number, VectorTileLayer> = {};
   private readonly labels: Record<number, VectorLayer> = {};
   private readonly chosen: Record<number, boolean> = {};
   private readonly loads: Record<number, Promise<void>> = {};
+  private middlesLoad: Promise<ReadonlyMap<string, Coordinate>> | undefined;
   private readonly land: VectorLayer;
   private readonly marked = new VectorSource();
 
-  constructor(map: Map, onVisibility: () => void) {
+  constructor(map: Map, district: string, onVisibility: () => void) {
     this.map = map;
     this.onVisibility = onVisibility;
-    for (const level of LEVELS) this.addLevel(level);
+    for (const level of LEVELS) {
+      const tiled = TILED[level];
+      if (tiled) this.addTiles(level, `/tiles/${district}/${tiled}/{z}/{x}/{y}`);
+      else this.addLevel(level);
+    }
     // The district as an area lies below all lines, its outline above them.
     this.land = new VectorLayer({ source: this.sources[1] as VectorSource, zIndex: 0 });
     map.addLayer(this.land);
@@ -69,14 +84,8 @@ export class Boundaries {
 
   /** The lines of a level come once, when they are first wanted; a failed load is tried again on the next wish. */
   load(level: number): Promise<void> {
-    this.loads[level] ??= loadGrid(level === 6 ? 'cells' : String(level)).then(
-      (collection) => {
-        const features = new GeoJSON().readFeatures(collection, {
-          dataProjection: 'EPSG:4326',
-          featureProjection: 'EPSG:3857',
-        });
-        this.sources[level]?.addFeatures(features);
-      },
+    this.loads[level] ??= loadGrid(String(level)).then(
+      (collection) => this.sources[level]?.addFeatures(GEOJSON.readFeatures(collection)),
       (error: unknown) => {
         delete this.loads[level];
         throw error;
@@ -95,8 +104,27 @@ export class Boundaries {
     this.update();
   }
 
-  cell(code: string): Feature<Geometry> | undefined {
-    return this.sources[6]?.getFeatureById(code) as Feature<Geometry> | undefined;
+  /** The middle of every cell by its code; all cells come whole for that, once. */
+  middles(): Promise<ReadonlyMap<string, Coordinate>> {
+    this.middlesLoad ??= loadGrid('cells').then(
+      (collection) =>
+        new globalThis.Map(
+          GEOJSON.readFeatures(collection).flatMap((cell) => {
+            const area = cell.getGeometry();
+            return area instanceof Polygon ? [[String(cell.getId()), area.getInteriorPoint().getCoordinates().slice(0, 2)]] : [];
+          }),
+        ),
+      (error: unknown) => {
+        this.middlesLoad = undefined;
+        throw error;
+      },
+    );
+    return this.middlesLoad;
+  }
+
+  /** The cell whole, with its organisations as `levels`: a tile may hold a part of it only. */
+  async cell(code: string): Promise<Feature<Geometry> | undefined> {
+    return GEOJSON.readFeatures(await loadCell(code))[0];
   }
 
   /** Mark one cell, or none. */
@@ -129,11 +157,18 @@ export class Boundaries {
     this.map.addLayer(labels);
   }
 
+  private addTiles(level: number, url: string): void {
+    const source = new VectorTileSource({ format: new MVT(), url, maxZoom: FINEST_TILE });
+    // Each name is a point of the tile it lies in, so none is written twice. Drawn as vectors, since pictures blur.
+    const layer = new VectorTileLayer({ source, zIndex: 7 - level, visible: false, declutter: 'names', renderMode: 'vector' });
+    this.tiles[level] = layer;
+    this.setStyles(level);
+    this.map.addLayer(layer);
+  }
+
   private setStyles(level: number): void {
     const look = LOOKS[level];
-    const lines = this.lines[level];
-    const labels = this.labels[level];
-    if (!look || !lines || !labels) return;
+    if (!look) return;
     const colours = palette();
     const stroke = new Stroke({
       color: colours.line[level] ?? colours.ink,
@@ -141,18 +176,25 @@ export class Boundaries {
       ...(look.dash ? { lineDash: look.dash } : {}),
       lineJoin: 'round',
     });
-    lines.setStyle(new Style(level === 2 ? { stroke, fill: new Fill({ color: colours.group }) } : { stroke }));
+    const line = new Style(level === 2 ? { stroke, fill: new Fill({ color: colours.group }) } : { stroke });
     const text = new Text({
       font: look.font,
       overflow: true,
       fill: new Fill({ color: level === 2 ? (colours.line[2] ?? colours.label) : colours.label }),
       stroke: new Stroke({ color: colours.paper, width: 3 }),
     });
-    const style = new Style({ text, geometry: largestPart });
-    labels.setStyle((feature) => {
+    const label = new Style({ text });
+    const named = (feature: FeatureLike): Style => {
       text.setText(labelOf(feature, level));
-      return style;
+      return label;
+    };
+    this.lines[level]?.setStyle(line);
+    this.labels[level]?.setStyle(named);
+    this.tiles[level]?.setStyle((feature) => {
+      if (feature.get('layer') !== 'labels') return line;
+      return this.zoom() >= look.labelsFromZoom ? named(feature) : undefined;
     });
+    if (this.labels[level]) label.setGeometry(largestPart);
   }
 
   private fillLand(): void {
@@ -163,8 +205,9 @@ export class Boundaries {
     for (const level of LEVELS) {
       const visible = this.visible(level);
       const labels = visible && this.zoom() >= (LOOKS[level]?.labelsFromZoom ?? Infinity);
-      if (visible && this.loads[level] === undefined) void this.load(level).catch(() => undefined);
+      if (visible && this.sources[level] && this.loads[level] === undefined) void this.load(level).catch(() => undefined);
       this.lines[level]?.setVisible(visible);
+      this.tiles[level]?.setVisible(visible);
       this.labels[level]?.setVisible(labels);
     }
     this.onVisibility();
@@ -173,8 +216,7 @@ export class Boundaries {
 
 /** A cell is known on its street by the last six digits of its code. */
 function labelOf(feature: FeatureLike, level: number): string {
-  const name = String(feature.get('name') ?? '');
-  return level === 6 ? name.slice(-6) : name;
+  return level === 6 ? String(feature.get('code')).slice(-6) : String(feature.get('name') ?? '');
 }
 
 function largestPart(feature: FeatureLike): Geometry | undefined {

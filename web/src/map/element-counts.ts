@@ -1,6 +1,5 @@
 import Feature from 'ol/Feature';
 import Point from 'ol/geom/Point';
-import Polygon from 'ol/geom/Polygon';
 import VectorLayer from 'ol/layer/Vector';
 import type Map from 'ol/Map';
 import VectorSource from 'ol/source/Vector';
@@ -27,12 +26,12 @@ export class ElementNumbers {
 
   /** Draw the sums of these kinds; none takes the numbers away. */
   async show(counts: ElementCounts, kinds: ReadonlySet<string>): Promise<void> {
-    if (kinds.size) await this.boundaries.load(6);
+    const middles = kinds.size ? await this.boundaries.middles() : undefined;
     const features = Object.entries(counts.cells).flatMap(([code, byKind]) => {
       const sum = Object.entries(byKind).reduce((all, [kind, number]) => all + (kinds.has(kind) ? number : 0), 0);
-      const area = sum ? this.boundaries.cell(code)?.getGeometry() : undefined;
-      if (!(area instanceof Polygon)) return [];
-      const feature = new Feature(new Point(area.getInteriorPoint().getCoordinates().slice(0, 2)));
+      const middle = sum ? middles?.get(code) : undefined;
+      if (!middle) return [];
+      const feature = new Feature(new Point(middle));
       feature.setId(code);
       feature.set('sum', sum);
       return [feature];

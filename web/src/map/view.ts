@@ -2,7 +2,6 @@ import 'ol/ol.css';
 import { defaults as defaultControls } from 'ol/control/defaults';
 import ScaleLine from 'ol/control/ScaleLine';
 import { buffer, containsCoordinate, containsExtent, getArea, getWidth } from 'ol/extent';
-import type Feature from 'ol/Feature';
 import { defaults as defaultInteractions } from 'ol/interaction/defaults';
 import OlMap from 'ol/Map';
 import Overlay from 'ol/Overlay';
@@ -84,7 +83,7 @@ export class MapView {
       }).extend([new ScaleLine()]),
     });
     this.view.fit(this.home, { padding: [24, 24, 24, 24], size: this.map.getSize() ?? [800, 600] });
-    this.boundaries = new Boundaries(this.map, callbacks.onVisibility);
+    this.boundaries = new Boundaries(this.map, district.code, callbacks.onVisibility);
     this.markers = new EventMarkers(this.map);
     this.workers = new WorkerLayer(this.map);
     this.track = new TrackLayer(this.map);
@@ -137,14 +136,6 @@ export class MapView {
     const far = bring && zoom < CLOSE_ENOUGH;
     if (!far && containsCoordinate(this.clearExtent(), point)) return;
     this.view.animate({ center: point, ...(far ? { zoom: CLOSE_ENOUGH } : {}), duration: calm.matches ? 0 : 300 });
-  }
-
-  selectCell(code: string | null, bring = false): Feature | undefined {
-    const cell = code ? this.boundaries.cell(code) : undefined;
-    this.boundaries.mark(cell);
-    const extent = cell?.getGeometry()?.getExtent();
-    if (bring && extent) this.view.fit(extent, { maxZoom: 15.5, padding: [80, 80, 80, 80] });
-    return cell;
   }
 
   /** Where a marker is painted, in CSS pixels of the browser's viewport. */
