@@ -33,8 +33,10 @@ def file_over_http(served: Served) -> Any:
         ]
         http.headers["Authorization"] = f"Token {token}"
 
-        def file(x: float, y: float, description: str = "井盖缺失，夜间有人险些跌落") -> dict[str, Any]:
-            body = {"id": str(uuid.uuid7()), "class": "component/0101", "description": description}
+        def file(
+            x: float, y: float, description: str = "井盖缺失，夜间有人险些跌落", **more: Any
+        ) -> dict[str, Any]:
+            body = {"id": str(uuid.uuid7()), "class": "component/0101", "description": description, **more}
             answer = http.post("/api/v1/reports", json={**body, "x": x, "y": y, "system": "WGS84"})
             assert answer.status_code == 201, answer.text
             return answer.json()
@@ -69,6 +71,52 @@ def test_the_panel_tells_the_case_and_takes_the_next_step(log_in: Any, file_over
     row = page.locator(f'[data-testid="event-row"][data-event-id="{event["id"]}"]')
     expect(row).to_have_attribute("data-status", "accepted", timeout=10_000)
     marker(page, event["id"], status="accepted")
+
+
+def test_a_dispatcher_sees_the_doubt_about_the_cell_and_ends_it(log_in: Any, file_over_http: Any) -> None:
+    with psycopg.connect(**database("served")) as held:
+        corner = held.execute(
+            """SELECT ST_X(p), ST_Y(p) FROM (SELECT ST_PointN(ST_ExteriorRing(boundary), 1) AS p
+            FROM gridmap_cell WHERE valid_to IS NULL ORDER BY code OFFSET 700 LIMIT 1) cell"""
+        ).fetchone()
+    assert corner
+    page: Page = log_in("dispatch1")
+    event = file_over_http(*corner, accuracy_m=25)["event"]
+    marker(page, event["id"], status="located")
+    page.locator(f'[data-testid="event-row"][data-event-id="{event["id"]}"]').click()
+    panel = page.locator('[data-testid="event-panel"]')
+    candidates = panel.locator('[data-testid="candidate"]')
+    expect(candidates.first).to_be_visible(timeout=10_000)
+    assert candidates.count() >= 2
+    here = panel.locator('[data-testid="candidate"].here')
+    expect(here).to_have_count(1)
+    page.locator('[data-testid="action-move_cell"]').click()
+    choice = page.locator('[data-testid="field-cell"]')
+    target = choice.locator("option").nth(1).get_attribute("value")
+    assert target
+    choice.select_option(target)
+    page.locator('[data-testid="field-reason"]').fill("门牌在路北")
+    page.locator('[data-testid="action-submit"]').click()
+    expect(panel.locator('[data-testid="timeline-entry"][data-kind="move_cell"]')).to_be_visible(
+        timeout=10_000
+    )
+    expect(panel.locator('[data-testid="doubt"]')).to_have_count(0)
+    expect(panel).to_contain_text(target)
+
+
+def test_a_click_beside_the_markers_opens_the_cell_that_the_server_names(
+    log_in: Any, file_over_http: Any
+) -> None:
+    page: Page = log_in("leader")
+    event = file_over_http(110.035, 40.655)["event"]
+    x, y = marker(page, event["id"], status="located")["pixel"]
+    with page.expect_response(lambda answer: "/api/command/place?" in answer.url) as asked:
+        page.mouse.click(x + 60, y + 60)
+    code = asked.value.json()["cell"]
+    assert code
+    panel = page.locator('[data-testid="cell-panel"]')
+    expect(panel).to_be_visible(timeout=10_000)
+    expect(panel).to_contain_text(code)
 
 
 def test_a_hostile_description_stays_text(log_in: Any, file_over_http: Any) -> None:
