@@ -111,7 +111,7 @@ def test_a_click_beside_the_markers_opens_the_cell_that_the_server_names(
     event = file_over_http(110.035, 40.655)["event"]
     x, y = marker(page, event["id"], status="located")["pixel"]
     with page.expect_response(lambda answer: "/api/command/place?" in answer.url) as asked:
-        page.mouse.click(x + 60, y + 60)
+        page.mouse.click(x - 60, y - 60)
     code = asked.value.json()["cell"]
     assert code
     panel = page.locator('[data-testid="cell-panel"]')

@@ -167,8 +167,9 @@ def test_the_index_finds_shapes_by_level_zoom_and_place() -> None:
     """All three: else every tile would look through the shapes of all levels and zooms."""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
+        tile = covering(14)[0]
         with CaptureQueriesContext(connection) as asked:
-            tiles.grid_tile(DISTRICT, Layer.CELLS, covering(14)[0])
+            tiles.grid_tile(DISTRICT, Layer.CELLS, tile)
         cursor.execute("EXPLAIN " + asked[0]["sql"])
         plan = "\n".join(row[0] for row in cursor.fetchall())
     assert plan.count("Index Cond: ((level = ") == 2, plan

@@ -178,8 +178,8 @@ def test_cases_are_shown_to_those_who_may_see_them(
         "class": located.event_class.name,
     }
     away = Post.objects.filter(role="street_chief").exclude(unit=located.cell.street).first()
-    near = Post.objects.get(role="street_chief", unit=located.cell.street)
-    client.force_login(near.holders.first())
+    chief = Post.objects.get(role="street_chief", unit=located.cell.street)
+    client.force_login(chief.holders.first())
     assert numbers(client.get(where)) == {located.number}
     client.force_login(away.holders.first())
     assert numbers(client.get(where)) == set()
