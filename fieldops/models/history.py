@@ -1,0 +1,35 @@
+"""Who changed what of the rules, kept by triggers."""
+
+from gridmap.models.history import kept_history
+
+from .people import Holding, Post
+from .rules import IntakePolicy, ResponsibilityRule, TakeOnLimit
+from .standard import EventClass, FilingCondition
+
+
+class PostChange(kept_history(Post)):  # type: ignore[misc]
+    """A state of a post's row."""
+
+
+class HoldingChange(kept_history(Holding)):  # type: ignore[misc]
+    """A state of who held a post."""
+
+
+class EventClassChange(kept_history(EventClass)):  # type: ignore[misc]
+    """A state of a class's row."""
+
+
+class FilingConditionChange(kept_history(FilingCondition)):  # type: ignore[misc]
+    """A state of a filing condition's row."""
+
+
+class ResponsibilityRuleChange(kept_history(ResponsibilityRule)):  # type: ignore[misc]
+    """A state of a rule's row."""
+
+
+class IntakePolicyChange(kept_history(IntakePolicy)):  # type: ignore[misc]
+    """A state of an intake policy's row."""
+
+
+class TakeOnLimitChange(kept_history(TakeOnLimit)):  # type: ignore[misc]
+    """A state of a limit's row."""
