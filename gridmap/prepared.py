@@ -1,6 +1,6 @@
 """Statements that PostgreSQL plans once a connection, for the hottest reads: planning costs more than some of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -22,7 +22,7 @@ class _PreparedCursor(psycopg.Cursor[Any]):
 _cursors: WeakKeyDictionary[psycopg.Connection[Any], _PreparedCursor] = WeakKeyDictionary()
 
 
-def fetch_prepared(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+def fetch_prepared(sql: str, parameters: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """All rows of a statement, which is prepared on Django's own connection and takes part in its transaction.
 
     Errors, logging and counting of statements are Django's. Needs `prepare_threshold` in the options of the

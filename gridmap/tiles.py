@@ -17,9 +17,10 @@ import numpy.typing as npt
 import shapely
 from django.contrib.gis.geos import Polygon
 from django.db import connection, transaction
-from django.db.models import FloatField, Func, QuerySet
+from django.db.models import F, Func, QuerySet, TextField
 
 from .models import WEB_MERCATOR, WGS84, District, Drawing
+from .prepared import fetch_prepared
 
 Geometries = npt.NDArray[np.object_]
 
@@ -181,56 +182,74 @@ def segments_tile(district: str, tile: Tile) -> bytes:
     return _one(_SEGMENTS, {"layer": Layer.ROAD_SEGMENTS.value, "district": district, **vars(tile), **box})
 
 
-def _one(statement: str, parameters: Any) -> bytes:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return bytes(cursor.fetchone()[0])
+def _one(statement: str, parameters: Sequence[Any] | Mapping[str, Any]) -> bytes:
+    return bytes(fetch_prepared(statement, parameters)[0][0])
 
 
 # --- tiles of points ------------------------------------------------------------------------------------------------
 
 _PLACE = f"ST_Transform(ST_SetSRID(ST_MakePoint({{x}}, {{y}}), {WGS84}), {WEB_MERCATOR})"
-_POINTS = """
-SELECT coalesce(ST_AsMVT(drawn, %s, {extent}, 'geom'), '') FROM (
-    SELECT {names}, ST_AsMVTGeom({place}, ST_TileEnvelope(%s, %s, %s), {extent}, {margin}) AS geom
-    FROM ({rows}) AS found ({names}, x, y)
+_INSIDE = f"point && ST_MakeEnvelope(%s, %s, %s, %s, {WGS84})"
+_POINTS = f"""
+SELECT coalesce(ST_AsMVT(drawn, %s, {EXTENT}, 'geom'), '') FROM (
+    SELECT {{names}},
+        ST_AsMVTGeom(ST_Transform(point, {WEB_MERCATOR}), ST_TileEnvelope(%s, %s, %s), {EXTENT}, {MARGIN}) AS geom
+    FROM (SELECT * FROM ({{rows}}) AS found ({{names}}, point, newest) WHERE {_INSIDE}
+        ORDER BY newest DESC LIMIT {MOST_POINTS}) AS shown
 ) drawn
-"""
-_COUNTS = """
-SELECT coalesce(ST_AsMVT(drawn, %s, {extent}, 'geom'), '') FROM (
-    SELECT count(*)::int AS count, ST_AsMVTGeom({place}, ST_TileEnvelope(%s, %s, %s), {extent}, 0) AS geom
-    FROM ({rows}) AS found (x, y) GROUP BY floor((x - %s) / %s), floor((y - %s) / %s)
+"""  # noqa: S608 — numbers of this file only
+# OFFSET 0: else PostgreSQL would read both coordinates out of each point twice.
+_COUNTS = f"""
+SELECT coalesce(ST_AsMVT(drawn, %s, {EXTENT}, 'geom'), '') FROM (
+    SELECT count(*)::int AS count,
+        ST_AsMVTGeom({_PLACE.format(x="avg(x)", y="avg(y)")}, ST_TileEnvelope(%s, %s, %s), {EXTENT}, 0) AS geom
+    FROM (SELECT ST_X(point) AS x, ST_Y(point) AS y FROM ({{rows}}) AS found ({{names}}, point, newest)
+        WHERE {_INSIDE} OFFSET 0) AS inside
+    GROUP BY floor((x - %s) / %s), floor((y - %s) / %s)
 ) drawn
-"""
+"""  # noqa: S608
 
 
-def points_tile(
-    rows: QuerySet[Any], layer: Layer, tile: Tile, properties: Mapping[str, str], *, newest: str
-) -> bytes:
-    """What the rows (with a WGS-84 `point`) are in the tile; one statement, built on the reader's own query.
+@dataclass(frozen=True)
+class Points:
+    """What a reader sees of a layer of points, as a statement that tiles are cut from; see `points_of`."""
 
-    From zoom 14 each is a point with the `properties` (name → field), at most 5,000, those with the highest
-    `newest` first; below, `count` tells how many there are about one place.
+    names: str
+    statement: str
+    parameters: tuple[Any, ...]
+
+
+def points_of(rows: QuerySet[Any], properties: Mapping[str, str], *, newest: str) -> Points:
+    """Ready for tiles: rows with a WGS-84 `point`, and of each the `properties` (name → field).
+
+    Those with the highest `newest` come first where there are too many. To write the statement takes longer than
+    to answer it: for several tiles keep what this returns.
     """
-    x = Func("point", function="ST_X", output_field=FloatField())
-    y = Func("point", function="ST_Y", output_field=FloatField())
+    # As it lies there: Django would have PostgreSQL turn a selected geometry into bytes.
+    point = Func("point", template="%(expressions)s", output_field=TextField())
+    found = rows.order_by().annotate(tile_point=point, tile_newest=F(newest))
+    found = found.values_list(*properties.values(), "tile_point", "tile_newest")
+    statement, parameters = found.query.sql_with_params()
+    names = ", ".join(connection.ops.quote_name(name) for name in properties)
+    return Points(names, statement, tuple(parameters))
+
+
+def points_tile(points: Points, layer: Layer, tile: Tile) -> bytes:
+    """The points in the tile; one statement.
+
+    From zoom 14 each is a point with its properties, at most 5,000; below, `count` tells how many there are about
+    one place.
+    """
+    named = {"rows": points.statement, "names": points.names}
+    numbered = [layer.value, tile.z, tile.x, tile.y, *points.parameters]
     if tile.z >= POINTS_FROM:
-        inside = rows.filter(point__bboverlaps=tile.area(MARGIN / EXTENT)).order_by(f"-{newest}")
-        found = inside.annotate(tile_x=x, tile_y=y).values_list(*properties.values(), "tile_x", "tile_y")
-        found = found[:MOST_POINTS]
-        statement, parameters = found.query.sql_with_params()
-        names = ", ".join(connection.ops.quote_name(name) for name in properties)
-        place = _PLACE.format(x="x", y="y")
-        sql = _POINTS.format(rows=statement, names=names, place=place, extent=EXTENT, margin=MARGIN)
-        return _one(sql, [layer.value, tile.z, tile.x, tile.y, *parameters])
+        return _one(_POINTS.format(**named), [*numbered, *tile.area(MARGIN / EXTENT).extent])
     west, south, east, north = tile.degrees
-    inside = rows.filter(point__bboverlaps=tile.area()).order_by()
-    statement, parameters = (
-        inside.annotate(tile_x=x, tile_y=y).values_list("tile_x", "tile_y").query.sql_with_params()
-    )
-    sql = _COUNTS.format(rows=statement, place=_PLACE.format(x="avg(x)", y="avg(y)"), extent=EXTENT)
     bins = [west, (east - west) / BINS, south, (north - south) / BINS]
-    return _one(sql, [layer.value, tile.z, tile.x, tile.y, *parameters, *bins])
+    # Not prepared: one plan would serve a tile of the whole district and one of a single street.
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNTS.format(**named), [*numbered, west, south, east, north, *bins])
+        return bytes(cursor.fetchone()[0])
 
 
 # --- versions ---------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from fieldops.queries import shown_on_map
 from fieldops.rights import elements_visible_to, events_visible_to
 from gridmap import tiles
 from gridmap.models import Drawing
-from gridmap.tiles import Layer, Tile
+from gridmap.tiles import Layer, Points, Tile
 
 from .answers import Refused, not_found, read_only
 from .readers import reader_of
@@ -68,6 +68,7 @@ class Access(NamedTuple):
     user: User
     districts: list[str]
     audience: str
+    written: dict[tuple[str, Layer], Points]
 
 
 class Cached(NamedTuple):
@@ -83,7 +84,7 @@ class Source:
     """How a layer becomes tiles."""
 
     version: Callable[[str], object]
-    draw: Callable[[str, Tile, User], bytes]
+    draw: Callable[[str, Tile, Access], bytes]
     properties: Mapping[str, str]
     # Whether what is in the tile depends on the reader.
     by_reader: bool
@@ -99,21 +100,35 @@ CASE = {"id": "id", "number": "number", "status": "status", "class": "event_clas
 
 
 def _grid(layer: Layer) -> Source:
-    def draw(district: str, tile: Tile, user: User) -> bytes:
+    def draw(district: str, tile: Tile, access: Access) -> bytes:
         return tiles.grid_tile(district, layer, tile)
 
     properties = CODE if layer is Layer.CELLS else NAMED
     return Source(tiles.drawn_version, draw, properties, False, 86_400, 60)
 
 
-def _elements(district: str, tile: Tile, user: User) -> bytes:
-    rows = elements_visible_to(user).filter(district=district)
-    return tiles.points_tile(rows, Layer.ELEMENTS, tile, ELEMENT, newest="id")
+def _elements(district: str, tile: Tile, access: Access) -> bytes:
+    def points() -> Points:
+        rows = elements_visible_to(access.user).filter(district=district)
+        return tiles.points_of(rows, ELEMENT, newest="id")
+
+    return tiles.points_tile(_written(access, district, Layer.ELEMENTS, points), Layer.ELEMENTS, tile)
 
 
-def _cases(district: str, tile: Tile, user: User) -> bytes:
-    rows = shown_on_map(events_visible_to(user)).filter(district=district)
-    return tiles.points_tile(rows, Layer.CASES, tile, CASE, newest="received_at")
+def _cases(district: str, tile: Tile, access: Access) -> bytes:
+    def points() -> Points:
+        rows = shown_on_map(events_visible_to(access.user)).filter(district=district)
+        return tiles.points_of(rows, CASE, newest="received_at")
+
+    return tiles.points_tile(_written(access, district, Layer.CASES, points), Layer.CASES, tile)
+
+
+def _written(access: Access, district: str, layer: Layer, write: Callable[[], Points]) -> Points:
+    """The statement of what the reader sees, remembered no longer than the reader is."""
+    points = access.written.get((district, layer))
+    if points is None:
+        points = access.written[district, layer] = write()
+    return points
 
 
 def _last_change_of_a_case(district: str) -> object:
@@ -124,7 +139,7 @@ SOURCES: dict[Layer, Source] = {
     **{layer: _grid(layer) for layer in tiles.GRID},
     Layer.ROAD_SEGMENTS: Source(
         lambda district: tiles.version(district, "road-segments"),
-        lambda district, tile, user: tiles.segments_tile(district, tile),
+        lambda district, tile, access: tiles.segments_tile(district, tile),
         NAMED,
         False,
         86_400,
@@ -154,7 +169,7 @@ def tile(request: HttpRequest, district: str, layer: str, z: str, x: str, y: str
     if kept is None or kept.version != version:
         kept = cache.get(place)
         if kept is None or kept.version != version:
-            body = source.draw(district, there, access.user)
+            body = source.draw(district, there, access)
             kept = Cached(version, hashlib.sha256(body).hexdigest()[:32], gzip.compress(body, 1, mtime=0))
             cache.set(place, kept, timeout=source.keep_seconds)
         if len(kept.body) <= NEAR_BYTES:
@@ -169,7 +184,8 @@ def _answer(request: HttpRequest, kept: Cached, browser_seconds: int) -> HttpRes
         "Cache-Control": f"private, max-age={browser_seconds}",
         "Vary": "Accept-Encoding, Authorization, Cookie",
     }
-    if "gzip" in request.headers.get("Accept-Encoding", ""):
+    # Not request.headers: it would gather all of them for the one.
+    if "gzip" in request.META.get("HTTP_ACCEPT_ENCODING", ""):
         headers["Content-Encoding"] = "gzip"
         return HttpResponse(kept.body, content_type=CONTENT_TYPE, headers=headers)
     return HttpResponse(gzip.decompress(kept.body), content_type=CONTENT_TYPE, headers=headers)
@@ -197,7 +213,7 @@ def _access(request: HttpRequest) -> Access:
     access: Access | None = near.get(f"reader:{shown}")
     if access is None:
         reader = reader_of(request)
-        access = Access(reader.user, reader.districts, reader.audience())
+        access = Access(reader.user, reader.districts, reader.audience(), {})
         near.keep(f"reader:{shown}", access, seconds=REMEMBER_READER_SECONDS)
     return access
 

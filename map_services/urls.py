@@ -5,8 +5,8 @@ from django.urls import path
 from . import features, tile_views
 
 urlpatterns = [
-    path("tiles/<str:district>/<str:layer>.json", tile_views.description),
     path("tiles/<str:district>/<str:layer>/<str:z>/<str:x>/<str:y>", tile_views.tile),
+    path("tiles/<str:district>/<str:layer>.json", tile_views.description),
     path("ogc", features.landing),
     path("ogc/", features.landing),
     path("ogc/api", features.api),

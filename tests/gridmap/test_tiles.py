@@ -168,9 +168,15 @@ def test_the_index_finds_shapes_by_level_zoom_and_place() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         tile = covering(14)[0]
-        with CaptureQueriesContext(connection) as asked:
+        asked: list[tuple[str, Any]] = []
+
+        def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            asked.append((sql, params))
+            return execute(sql, params, many, context)
+
+        with connection.execute_wrapper(note):
             tiles.grid_tile(DISTRICT, Layer.CELLS, tile)
-        cursor.execute("EXPLAIN " + asked[0]["sql"])
+        cursor.execute("EXPLAIN " + asked[0][0], asked[0][1])
         plan = "\n".join(row[0] for row in cursor.fetchall())
     assert plan.count("Index Cond: ((level = ") == 2, plan
     assert plan.count("(zoom = ") == 2
