@@ -41,7 +41,7 @@ GROUPS: list[tuple[Any, dict[str, str]]] = [
             "fieldops.eventclass": "category",
             "fieldops.responsibilityrule": "rule",
             "fieldops.intakepolicy": "input",
-            "fieldops.takeonlimit": "timer",
+            "fieldops.stagelimit": "timer",
             "gridmap.calendarday": "calendar_month",
         },
     ),

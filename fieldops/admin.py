@@ -19,7 +19,7 @@ from .models import (
     Post,
     ResponsibilityRule,
     SegmentChief,
-    TakeOnLimit,
+    StageLimit,
     User,
 )
 
@@ -90,11 +90,12 @@ class IntakePolicyAdmin(RowAdmin):
     list_display = ["channel", "straight_through"]
 
 
-@admin.register(TakeOnLimit)
-class TakeOnLimitAdmin(RowAdmin):
-    """How long a dispatch may wait to be taken on."""
+@admin.register(StageLimit)
+class StageLimitAdmin(RowAdmin):
+    """How long each stage of a case may last."""
 
-    list_display = ["district", "urgent", "minutes"]
+    list_display = ["district", "stage", "urgent", "minutes"]
+    list_filter = ["stage"]
 
 
 admin.site.unregister(Group)

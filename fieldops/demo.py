@@ -28,7 +28,8 @@ from .models import (
     Kind,
     Post,
     ResponsibilityRule,
-    TakeOnLimit,
+    Stage,
+    StageLimit,
     User,
 )
 from .standard import import_standard
@@ -41,6 +42,13 @@ BOUNDARY_NOTE = "街道、社区、网格的边界均为合成数据，不代表
 QINGSHAN = Path(settings.BASE_DIR, "fixtures", "qingshan")
 STANDARD = Path(settings.BASE_DIR, "fixtures", "standard", "yuncheng.csv")
 LABEL = "（示范）"
+STAGE_MINUTES = (
+    (Stage.ACCEPT, 15, 5),
+    (Stage.DISPATCH, 15, 5),
+    (Stage.SIGN_IN, 60, 10),
+    (Stage.VERIFY, 30, 30),
+    (Stage.CHECK, 30, 30),
+)
 
 # Nobody is called like that: a family name and one of the 24 solar terms.
 FAMILY_NAMES = "白陈丁方高韩金康李马牛潘秦任苏田王徐杨云张郑周"
@@ -75,9 +83,10 @@ def load_demo(*, password: str = PASSWORD, allow: bool | None = None) -> bool:
         IntakePolicy(district=district, channel=channel, straight_through=channel == Channel.FIELD_APP)
         for channel in Channel
     )
-    TakeOnLimit.objects.bulk_create(
-        TakeOnLimit(district=district, urgent=urgent, minutes=minutes)
-        for urgent, minutes in ((True, 10), (False, 60))
+    StageLimit.objects.bulk_create(
+        StageLimit(district=district, stage=stage, urgent=urgent, minutes=minutes)
+        for stage, ordinary, in_urgent_cases in STAGE_MINUTES
+        for urgent, minutes in ((False, ordinary), (True, in_urgent_cases))
     )
     units = {unit.code: unit for unit in district.units.defer("boundary")}
     departments = Department.objects.bulk_create(

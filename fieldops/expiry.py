@@ -10,7 +10,7 @@ from gridmap.models import CalendarDay
 
 from .deadlines import Clock, Limit, calendar_of
 from .lifecycle import SYSTEM, lock_event, now, record, take_step
-from .models import Event, LimitUnit, TakeOnLimit, WorkOrder
+from .models import Event, LimitUnit, Stage, StageLimit, WorkOrder
 from .status import Status, Step
 
 
@@ -19,7 +19,7 @@ def not_taken_on(*, at: datetime) -> Iterator[UUID]:
 
     An urgent case's limit runs without a break, any other in the district's working time.
     """
-    for limit in TakeOnLimit.objects.select_related("district"):
+    for limit in StageLimit.objects.filter(stage=Stage.SIGN_IN).select_related("district"):
         waiting = WorkOrder.objects.filter(
             event__district=limit.district,
             event__condition__urgent=limit.urgent,

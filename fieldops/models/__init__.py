@@ -12,11 +12,11 @@ from .history import (
     IntakePolicyChange,
     PostChange,
     ResponsibilityRuleChange,
-    TakeOnLimitChange,
+    StageLimitChange,
 )
 from .keeping import AccessAct, AccessPurpose, ElementAccess, ElementAct, ElementSubmission, SegmentChief
 from .people import Holding, Post, User
-from .rules import Channel, IntakePolicy, ResponsibilityRule, TakeOnLimit
+from .rules import Channel, IntakePolicy, ResponsibilityRule, Stage, StageLimit
 from .standard import EventClass, FilingCondition, Kind, LimitUnit
 
 __all__ = [
@@ -44,8 +44,9 @@ __all__ = [
     "ResponsibilityRule",
     "ResponsibilityRuleChange",
     "SegmentChief",
-    "TakeOnLimit",
-    "TakeOnLimitChange",
+    "Stage",
+    "StageLimit",
+    "StageLimitChange",
     "Transition",
     "User",
     "WorkOrder",

@@ -3,7 +3,7 @@
 from gridmap.models.history import kept_history
 
 from .people import Holding, Post
-from .rules import IntakePolicy, ResponsibilityRule, TakeOnLimit
+from .rules import IntakePolicy, ResponsibilityRule, StageLimit
 from .standard import EventClass, FilingCondition
 
 
@@ -31,5 +31,5 @@ class IntakePolicyChange(kept_history(IntakePolicy)):  # type: ignore[misc]
     """A state of an intake policy's row."""
 
 
-class TakeOnLimitChange(kept_history(TakeOnLimit)):  # type: ignore[misc]
+class StageLimitChange(kept_history(StageLimit)):  # type: ignore[misc]
     """A state of a limit's row."""

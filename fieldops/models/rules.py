@@ -1,4 +1,4 @@
-"""What a district decides by rows: who is responsible, what goes straight through, how long a dispatch may wait."""
+"""What a district decides by rows: who is responsible, what goes straight through, how long a stage may last."""
 
 from django.contrib.gis.db import models
 from django.core.validators import MinValueValidator
@@ -86,27 +86,40 @@ class IntakePolicy(models.Model):
         return f"{self.get_channel_display()}: {self.straight_through}"
 
 
-class TakeOnLimit(models.Model):
-    """How long a dispatch may wait to be taken on before the dispatcher is told. Without a row: for ever.
+class Stage(models.TextChoices):
+    """A stretch of a case's way that one party answers for."""
 
-    The minutes of an urgent case run without a break, those of any other in the district's working time.
+    ACCEPT = "accept", _("Acceptance")
+    DISPATCH = "dispatch", _("Dispatching")
+    SIGN_IN = "sign_in", _("Taking on")
+    VERIFY = "verify", _("Verification on site")
+    CHECK = "check", _("Check on site")
+
+
+class StageLimit(models.Model):
+    """How long a stage of a case may last. Without a row: for ever.
+
+    The minutes of an urgent case run without a break, those of any other in the district's working time. A case
+    whose filing condition is not known yet is none of the urgent ones.
     """
 
     district = models.ForeignKey(
-        District, models.CASCADE, verbose_name=_("district"), related_name="take_on_limits"
+        District, models.CASCADE, verbose_name=_("district"), related_name="stage_limits"
     )
+    stage = models.CharField(_("stage"), max_length=10, choices=Stage)
     urgent = models.BooleanField(_("urgent"))
     minutes = models.PositiveIntegerField(_("minutes"), validators=[MinValueValidator(1)])
 
     class Meta:
-        verbose_name = _("limit for taking on")
-        verbose_name_plural = _("limits for taking on")
+        verbose_name = _("limit of a stage")
+        verbose_name_plural = _("limits of stages")
+        ordering = ["district", "stage", "urgent"]
         constraints = [
             models.UniqueConstraint(
-                fields=["district", "urgent"], name="a_district_has_one_take_on_limit_of_each_kind"
+                fields=["district", "stage", "urgent"], name="a_stage_has_one_limit_of_each_kind"
             ),
-            models.CheckConstraint(condition=Q(minutes__gt=0), name="a_take_on_limit_is_positive"),
+            models.CheckConstraint(condition=Q(minutes__gt=0), name="a_stage_limit_is_positive"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.minutes} min"
+        return f"{self.get_stage_display()}: {self.minutes} min"

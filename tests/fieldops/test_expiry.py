@@ -8,7 +8,7 @@ from django.utils import timezone
 from fieldops import desk, fieldwork
 from fieldops.errors import IllegalTransition, NotPermitted, ReasonMissing
 from fieldops.expiry import expire, not_taken_on
-from fieldops.models import Event, FilingCondition, Post, TakeOnLimit, User, WorkOrder
+from fieldops.models import Event, FilingCondition, Post, StageLimit, User, WorkOrder
 from fieldops.queries import open_work
 from fieldops.rights import current_posts
 from fieldops.tasks import expire_dispatches
@@ -57,7 +57,7 @@ def test_the_limit_runs_at_night_only_where_it_is_urgent(
 
 
 def test_without_a_row_a_dispatch_waits_for_ever(order: WorkOrder) -> None:
-    TakeOnLimit.objects.all().delete()
+    StageLimit.objects.all().delete()
     assert list(not_taken_on(at=timezone.now() + timedelta(days=3650))) == []
 
 
