@@ -98,6 +98,12 @@ class Step(models.TextChoices):
     REFUSE = "refuse", _("Refuse the request")
     RESUME = "resume", _("Resume")
     VOID = "void", _("Void the case")
+    SUPERVISE = "supervise", _("Supervise")
+    ANSWER = "answer", _("Answer the supervision")
+    ASK_BACK = "ask_back", _("Ask the reporters back")
+    RATE = "rate", _("A reporter rates the result")
+    REOPEN = "reopen", _("Reopen the case")
+    RECKON = "reckon", _("The due time is computed anew")
 
 
 @dataclass(frozen=True)
@@ -166,4 +172,12 @@ TABLE: dict[Step, Rule] = {
     ),
     Step.RESUME: _row(S.DEFERRED, S.TAKEN_ON, R.DEPARTMENT_HANDLER, R.SHIFT_LEADER),
     Step.VOID: _row(ONCE_FILED, S.VOIDED, R.SHIFT_LEADER, needs_reason=True),
+    Step.SUPERVISE: _row(IN_A_CELL, None, R.SHIFT_LEADER, R.SUPERVISOR, R.LEADER),
+    # Whoever holds the post that was addressed answers.
+    Step.ANSWER: _row(IN_A_CELL, None, *(role for role in Role if role != R.RESIDENT)),
+    Step.ASK_BACK: _row(S.CLOSED, None),
+    # For those who have no app a desk writes it down.
+    Step.RATE: _row(S.CLOSED, None, R.INTAKE_OPERATOR, R.SHIFT_LEADER),
+    Step.REOPEN: _row(S.CLOSED, S.FILED, needs_reason=True),
+    Step.RECKON: _row(IN_A_CELL, None),
 }

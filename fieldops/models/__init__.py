@@ -6,6 +6,7 @@ Positions are WGS-84 (EPSG:4326); times are UTC.
 
 from .cases import Event, Photo, Report, Transition, WorkOrder
 from .history import (
+    CallBackPolicyChange,
     EventClassChange,
     FilingConditionChange,
     HoldingChange,
@@ -13,16 +14,25 @@ from .history import (
     PostChange,
     ResponsibilityRuleChange,
     StageLimitChange,
+    SupervisionRuleChange,
 )
 from .keeping import AccessAct, AccessPurpose, ElementAccess, ElementAct, ElementSubmission, SegmentChief
 from .people import Holding, Post, User
+from .reckoning import Reckoning
 from .rules import Channel, IntakePolicy, ResponsibilityRule, Stage, StageLimit
+from .satisfaction import CallBack, CallBackPolicy, ContactAccess, Rating, Way
 from .standard import EventClass, FilingCondition, Kind, LimitUnit
+from .supervision import Card, Occasion, Supervision, SupervisionRule
 
 __all__ = [
     "AccessAct",
     "AccessPurpose",
+    "CallBack",
+    "CallBackPolicy",
+    "CallBackPolicyChange",
+    "Card",
     "Channel",
+    "ContactAccess",
     "ElementAccess",
     "ElementAct",
     "ElementSubmission",
@@ -37,9 +47,12 @@ __all__ = [
     "IntakePolicyChange",
     "Kind",
     "LimitUnit",
+    "Occasion",
     "Photo",
     "Post",
     "PostChange",
+    "Rating",
+    "Reckoning",
     "Report",
     "ResponsibilityRule",
     "ResponsibilityRuleChange",
@@ -47,7 +60,11 @@ __all__ = [
     "Stage",
     "StageLimit",
     "StageLimitChange",
+    "Supervision",
+    "SupervisionRule",
+    "SupervisionRuleChange",
     "Transition",
     "User",
+    "Way",
     "WorkOrder",
 ]

@@ -82,6 +82,18 @@ class Event(models.Model):
         _("asked for and not decided"), max_length=20, choices=Step, blank=True, editable=False
     )
     deferred_until = models.DateTimeField(_("deferred until"), null=True, blank=True)
+    stage_since = models.DateTimeField(_("stage began"), null=True, blank=True, editable=False)
+    stage_warn_at = models.DateTimeField(_("stage yellow from"), null=True, blank=True, editable=False)
+    stage_due_at = models.DateTimeField(_("stage due"), null=True, blank=True, editable=False)
+    excluded_checker = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        verbose_name=_("does not check it again"),
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=_("who confirmed before the reporter had the case reopened"),
+    )
     updated_at = models.DateTimeField(_("last change"))
 
     class Meta:

@@ -4,7 +4,9 @@ from gridmap.models.history import kept_history
 
 from .people import Holding, Post
 from .rules import IntakePolicy, ResponsibilityRule, StageLimit
+from .satisfaction import CallBackPolicy
 from .standard import EventClass, FilingCondition
+from .supervision import SupervisionRule
 
 
 class PostChange(kept_history(Post)):  # type: ignore[misc]
@@ -33,3 +35,11 @@ class IntakePolicyChange(kept_history(IntakePolicy)):  # type: ignore[misc]
 
 class StageLimitChange(kept_history(StageLimit)):  # type: ignore[misc]
     """A state of a limit's row."""
+
+
+class SupervisionRuleChange(kept_history(SupervisionRule)):  # type: ignore[misc]
+    """A state of a rule of supervision."""
+
+
+class CallBackPolicyChange(kept_history(CallBackPolicy)):  # type: ignore[misc]
+    """A state of a policy for call-backs."""
