@@ -16,7 +16,7 @@ from .status import Step
 def calendar_for(event: Event) -> Calendar:
     """The calendar of the case's district; one statement."""
     days = CalendarDay.objects.filter(district=event.district_id).values("day", "working")
-    return _calendar(event, days)
+    return calendar_from(event, days)
 
 
 def start_clock(event: Event, *, at: datetime, days: Iterable[Mapping[str, Any]] | None = None) -> datetime:
@@ -24,7 +24,7 @@ def start_clock(event: Event, *, at: datetime, days: Iterable[Mapping[str, Any]]
 
     `days` are calendar rows already read; without them they are read here.
     """
-    calendar = calendar_for(event) if days is None else _calendar(event, days)
+    calendar = calendar_for(event) if days is None else calendar_from(event, days)
     return _show(event, Clock(_limit(event), calendar).start(at))
 
 
@@ -85,7 +85,8 @@ def _show(event: Event, clock: Clock) -> datetime:
     return due.at
 
 
-def _calendar(event: Event, days: Iterable[Mapping[str, Any]]) -> Calendar:
+def calendar_from(event: Event, days: Iterable[Mapping[str, Any]]) -> Calendar:
+    """The calendar of the case's district from rows already read."""
     exceptions = [(_as_date(row["day"]), row["working"]) for row in days]
     return calendar_of(event.district, exceptions)
 
@@ -98,4 +99,9 @@ def light(event: Event, now: datetime) -> str:
     """green, yellow, red — or none for a case whose clock has not begun or no longer matters."""
     if event.due_at is None or event.warn_at is None or event.phase in ("closed", "declined"):
         return "none"
-    return "red" if now > event.due_at else "yellow" if now > event.warn_at else "green"
+    return light_between(event.warn_at, event.due_at, now)
+
+
+def light_between(warn_at: datetime, due_at: datetime, now: datetime) -> str:
+    """green up to 80 % of a limit, yellow to its end, red beyond."""
+    return "red" if now > due_at else "yellow" if now > warn_at else "green"

@@ -22,6 +22,7 @@ from .errors import (
     SubmissionConflict,
 )
 from .models import Event, Post, Transition, User, WorkOrder
+from .stages import CLOCK, begin_stage, turned
 from .status import TABLE, Status, Step
 
 # Sent inside the transaction, once a use case, as its last statement: recorded, pairs of a case and its transitions.
@@ -149,24 +150,39 @@ def _device_time(submission: Submission | None) -> dict[str, str]:
     )
 
 
-def record(event: Event, transitions: Sequence[Transition], *, changed: Sequence[str] = ()) -> None:
-    """Write the case and its new transitions, and announce them; the last statement of a use case."""
-    record_all([(event, transitions)], changed=changed)
+def record(
+    event: Event,
+    transitions: Sequence[Transition],
+    *,
+    changed: Sequence[str] = (),
+    rules: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the case and its new transitions, and announce them; the last statement of a use case.
+
+    A step into another stage starts its clock, by `rules` where they are read already.
+    """
+    record_all([(event, transitions)], changed=changed, rules=rules)
 
 
 def record_all(
-    recorded: Sequence[tuple[Event, Sequence[Transition]]], *, changed: Sequence[str] = ()
+    recorded: Sequence[tuple[Event, Sequence[Transition]]],
+    *,
+    changed: Sequence[str] = (),
+    rules: Mapping[str, Any] | None = None,
 ) -> None:
     """The same for several cases, announced together: so that mailboxes are locked once, in order.
 
     Raises BoundariesChanged when a case's cell was ended meanwhile, SubmissionConflict for a key that was used.
     """
+    for event, transitions in recorded:
+        if any(turned(step.from_status, step.to_status) for step in transitions):
+            begin_stage(event, at=transitions[-1].recorded_at, rules=rules)
     try:
         for event, _transitions in recorded:
             if event._state.adding:
                 event.save(force_insert=True)
             else:
-                event.save(update_fields=["status", "version", "asked_for", "updated_at", *changed])
+                event.save(update_fields=["status", "version", "asked_for", "updated_at", *CLOCK, *changed])
     except IntegrityError as error:
         if "an_open_case_lies_in_a_cell_in_force" in str(error):
             raise BoundariesChanged from error

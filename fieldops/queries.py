@@ -15,6 +15,7 @@ from .assignment import explain
 from .clock import light
 from .models import Event, Photo, Post, Report, Transition, User, WorkOrder
 from .rights import visible_to
+from .stages import stage_frame
 from .status import FINAL, TABLE, Role, Status, Step
 
 RECENTLY_CLOSED = timedelta(hours=24)
@@ -60,6 +61,7 @@ def _frame(event: Event, now: datetime) -> dict[str, Any]:
         "received_at": event.received_at.isoformat(),
         "warn_at": event.warn_at.isoformat() if event.warn_at else None,
         "due_at": event.due_at.isoformat() if event.due_at else None,
+        "stage": stage_frame(event, now),
         "updated_at": event.updated_at.isoformat(),
     }
 

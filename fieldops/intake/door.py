@@ -35,6 +35,7 @@ from fieldops.models import (
     WorkOrder,
 )
 from fieldops.places import place_of
+from fieldops.stages import limits_of
 from fieldops.status import Step
 from gridmap.locate import UNIT_FIELDS, Location, give_organisations, locate
 from gridmap.models import CalendarDay, Cell, Component, GridUnit
@@ -165,7 +166,7 @@ def _take_in(draft: Draft) -> Receipt:
     report.save(force_insert=True)
     if order:
         order.save(force_insert=True)
-    record(event, steps)
+    record(event, steps, rules=facts)
     return Receipt(event=event, report=report)
 
 
@@ -189,7 +190,7 @@ def _component_meant(draft: Draft, point: Point) -> tuple[Component, Point]:
 
 
 def _look_up(draft: Draft, cell: Cell, point: Point) -> tuple[EventClass, dict[str, Any]]:
-    """One statement for all that the class decides: condition, policy of the channel, near cases, calendar.
+    """One statement for all that the class decides: condition, policy of the channel, near cases, calendar, limits.
 
     And for the names of the cell's organisations, which the receipt tells.
     """
@@ -220,6 +221,7 @@ def _look_up(draft: Draft, cell: Cell, point: Point) -> tuple[EventClass, dict[s
                     json=JSONObject(day="day", working="working")
                 )
             ),
+            limits=limits_of(cell.district_id),
         )
         .first()
     )
@@ -237,6 +239,7 @@ def _look_up(draft: Draft, cell: Cell, point: Point) -> tuple[EventClass, dict[s
         "straight_through": found.straight_through,
         "near": found.near,
         "calendar": found.calendar,
+        "limits": found.limits,
     }
     return found, facts
 
