@@ -42,6 +42,8 @@ GROUPS: list[tuple[Any, dict[str, str]]] = [
             "fieldops.responsibilityrule": "rule",
             "fieldops.intakepolicy": "input",
             "fieldops.stagelimit": "timer",
+            "fieldops.supervisionrule": "notification_important",
+            "fieldops.callbackpolicy": "reviews",
             "gridmap.calendarday": "calendar_month",
         },
     ),

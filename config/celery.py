@@ -21,6 +21,11 @@ app.conf.beat_schedule = {
         "schedule": 10.0,
         "options": {"expires": 10},
     },
+    "supervise-by-rules": {
+        "task": "fieldops.tasks.supervise_by_rules",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
     "apply-due-layouts": {"task": "fieldops.tasks.apply_due_layouts", "schedule": 30.0},
     "resume-deferred-cases": {"task": "fieldops.tasks.resume_deferred_cases", "schedule": 60.0},
     "escalate-undelivered": {

@@ -12,6 +12,7 @@ from gridmap.administration import RowAdmin
 from . import import_page as import_page  # registers the page of imports
 from .models import (
     AccessPurpose,
+    CallBackPolicy,
     EventClass,
     FilingCondition,
     Holding,
@@ -20,6 +21,7 @@ from .models import (
     ResponsibilityRule,
     SegmentChief,
     StageLimit,
+    SupervisionRule,
     User,
 )
 
@@ -96,6 +98,21 @@ class StageLimitAdmin(RowAdmin):
 
     list_display = ["district", "stage", "urgent", "minutes"]
     list_filter = ["stage"]
+
+
+@admin.register(SupervisionRule)
+class SupervisionRuleAdmin(RowAdmin):
+    """When somebody is pressed, how hard, and who."""
+
+    list_display = ["occasion", "stage", "unanswered", "percent", "card", "level", "answer_minutes"]
+    list_filter = ["occasion", "card"]
+
+
+@admin.register(CallBackPolicy)
+class CallBackPolicyAdmin(RowAdmin):
+    """How long reporters are waited for, and until when they have a case reopened."""
+
+    list_display = ["district", "answer_days", "reopen_days"]
 
 
 admin.site.unregister(Group)

@@ -214,8 +214,7 @@ class Clock:
         for begin, end in self.runs:
             counted = None if end is None else self._between(begin, end)
             if counted is None or counted >= amount:
-                begin = begin.astimezone(UTC)
-                return begin + amount if self.limit.urgent else _after(begin, amount, self.calendar)
+                return moment_after(begin, amount, self.calendar, urgent=self.limit.urgent)
             amount -= counted
         return None
 
@@ -228,6 +227,12 @@ def working_time(start: datetime, end: datetime, calendar: Calendar) -> timedelt
             return total
         total += min(ends, end) - begins
     raise AssertionError("working time has no end")
+
+
+def moment_after(start: datetime, amount: timedelta, calendar: Calendar, *, urgent: bool) -> datetime:
+    """The moment, in UTC, at which so much time has passed: without a break where it is urgent, else working time."""
+    begin = start.astimezone(UTC)
+    return begin + amount if urgent else _after(begin, amount, calendar)
 
 
 def _after(start: datetime, working: timedelta, calendar: Calendar) -> datetime:

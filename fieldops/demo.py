@@ -20,16 +20,19 @@ from gridmap.models import CalendarDay, Department, District, GridUnit, Level
 
 from .demo_stock import load_stock
 from .models import (
+    Card,
     Channel,
     EventClass,
     FilingCondition,
     Holding,
     IntakePolicy,
     Kind,
+    Occasion,
     Post,
     ResponsibilityRule,
     Stage,
     StageLimit,
+    SupervisionRule,
     User,
 )
 from .standard import import_standard
@@ -48,6 +51,12 @@ STAGE_MINUTES = (
     (Stage.SIGN_IN, 60, 10),
     (Stage.VERIFY, 30, 30),
     (Stage.CHECK, 30, 30),
+)
+SPEAKERS = (
+    (Level.REGIONAL_GROUP, "书记", "region"),
+    (Level.STREET_COMMITTEE, "书记", "street"),
+    (Level.COMMUNITY, "书记", "community"),
+    (Level.PARTY_GROUP, "组长", "group"),
 )
 
 # Nobody is called like that: a family name and one of the 24 solar terms.
@@ -88,6 +97,7 @@ def load_demo(*, password: str = PASSWORD, allow: bool | None = None) -> bool:
         for stage, ordinary, in_urgent_cases in STAGE_MINUTES
         for urgent, minutes in ((False, ordinary), (True, in_urgent_cases))
     )
+    SupervisionRule.objects.bulk_create(_supervision_rules(district))
     units = {unit.code: unit for unit in district.units.defer("boundary")}
     departments = Department.objects.bulk_create(
         Department(district=district, code=row["code"], name=row["name"], name_en=row["name_en"])
@@ -104,6 +114,32 @@ def load_demo(*, password: str = PASSWORD, allow: bool | None = None) -> bool:
 def _rows(name: str) -> Iterator[dict[str, str]]:
     with (QINGSHAN / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         yield from csv.DictReader(file)
+
+
+def _supervision_rules(district: District) -> Iterator[SupervisionRule]:
+    """A reminder with the yellow light, a yellow card when due, a red one a limit later; unanswered ones climb."""
+    of = Occasion
+    for occasion, scope, percent, card, level, minutes in (
+        (of.CASE, "", 80, Card.REMINDER, None, 60),
+        (of.CASE, "", 100, Card.YELLOW, Level.COMMUNITY, 60),
+        (of.CASE, "", 200, Card.RED, Level.STREET_COMMITTEE, 60),
+        (of.STAGE, Stage.ACCEPT, 100, Card.REMINDER, None, 15),
+        (of.STAGE, Stage.DISPATCH, 100, Card.REMINDER, None, 15),
+        (of.STAGE, Stage.SIGN_IN, 100, Card.REMINDER, None, 30),
+        (of.UNANSWERED, Card.REMINDER, 100, Card.YELLOW, None, 60),
+        (of.UNANSWERED, Card.YELLOW, 100, Card.RED, None, 120),
+        (of.UNANSWERED, Card.RED, 100, Card.RED, None, 240),
+    ):
+        yield SupervisionRule(
+            district=district,
+            occasion=occasion,
+            stage=scope if occasion == of.STAGE else "",
+            unanswered=scope if occasion == of.UNANSWERED else "",
+            percent=percent,
+            card=card,
+            level=level,
+            answer_minutes=minutes,
+        )
 
 
 def _calendar(district: District) -> Iterator[CalendarDay]:
@@ -216,6 +252,13 @@ def _people(
     for number in (1, 2, 3):
         resident = person(f"resident{number}")
         post(Role.RESIDENT, f"居民 {resident.display_name}", committee, resident)
+    # Who speaks for the organisations below the district.
+    for level, title, username in SPEAKERS:
+        for number, unit in enumerate(
+            sorted((unit for unit in units.values() if unit.level == level), key=lambda unit: unit.code),
+            start=1,
+        ):
+            post(Role.LEADER, f"{unit.name}{title}", unit, person(f"{username}{number:03}"))
 
     administrator = User(
         username="admin", display_name="系统管理员", password=hashed, is_staff=True, is_superuser=True

@@ -113,6 +113,23 @@ class ReasonMissing(Unprocessable):
     title = _("This step needs a reason")
 
 
+class UnknownAddressee(Unprocessable):
+    code = "unknown_addressee"
+    title = _("Nobody there can be supervised about this case")
+
+
+class AlreadyAnswered(Conflict):
+    code = "already_answered"
+    title = _("This is answered already")
+
+
+class IncompleteAnswer(Unprocessable):
+    code = "incomplete_answer"
+    title = _(
+        "An answer says when it was received, who was contacted, what is done, and until when from now on"
+    )
+
+
 class NotExtendable(Conflict):
     code = "not_extendable"
     title = _("The limit cannot be extended: it was extended twice, or has run out")

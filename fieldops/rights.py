@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from gridmap.models import CHAIN, Cell, Element, ElementKind, GridUnit, InForce, Level
@@ -49,6 +49,15 @@ def posts_held_now(people: Collection[int]) -> dict[int, list[Post]]:
     for holding in found:
         held.setdefault(holding.user_id, []).append(holding.post)
     return held
+
+
+def held_now(posts: QuerySet[Post]) -> QuerySet[Post]:
+    """Those of the posts that somebody holds at this moment."""
+    now = timezone.now()
+    holdings = Holding.objects.filter(
+        Q(until__isnull=True) | Q(until__gt=now), post=OuterRef("pk"), user__is_active=True, since__lte=now
+    )
+    return posts.filter(Exists(holdings))
 
 
 def in_area(unit: GridUnit, prefix: str = "") -> Q:

@@ -4,7 +4,7 @@ import logging
 
 from celery import shared_task
 
-from . import imports
+from . import imports, supervision
 from .approvals import deferred_until_now, resume_on_the_day
 from .boundaries import apply_due, layouts_due
 from .expiry import expire, not_taken_on
@@ -39,6 +39,12 @@ def expire_dispatches() -> int:
         except Exception:
             log.exception("work order %s did not expire; the next run meets it again", order_id)
     return told
+
+
+@shared_task
+def supervise_by_rules() -> int:
+    """Give the cards that rules of supervision say are due; returns how many."""
+    return supervision.supervise_by_rules()
 
 
 @shared_task

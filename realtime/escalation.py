@@ -59,6 +59,9 @@ WHERE letter.created_at <= %(now)s - stage.after * interval '1 second'
   AND (letter.kind = 'recall' OR work.id IS NULL
        OR (work.taken_on_at IS NULL AND work.finished_at IS NULL))
   AND NOT EXISTS (
+      SELECT FROM fieldops_supervision card
+      WHERE card.id = (letter.payload->>'supervision')::uuid AND card.answered_at IS NOT NULL)
+  AND NOT EXISTS (
       SELECT FROM realtime_escalation done
       WHERE done.mailbox_id = letter.mailbox_id AND done.seq = letter.seq AND done.stage = stage.name)
 ORDER BY letter.created_at, letter.mailbox_id, letter.seq, stage.n

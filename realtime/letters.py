@@ -133,6 +133,10 @@ def _notes(event: Event, transitions: Sequence[Transition]) -> Iterator[dict[str
             "event_version": event.version,
             "payload": {**summary, "order": str(order.pk) if order else None, "reason": last.reason},
         }
+    if step == Step.SUPERVISE:
+        yield _to_a_post(last.data["post"], LetterKind.SUPERVISION, event, last, summary)
+    if step == Step.ANSWER:
+        yield _to_a_post(last.data["by_post"], LetterKind.REPLY, event, last, summary)
     if step in _ANSWERED:
         yield {
             "answers": str(event.pk),
@@ -142,6 +146,21 @@ def _notes(event: Event, transitions: Sequence[Transition]) -> Iterator[dict[str
             "event_version": event.version,
             "payload": {**summary, "reason": last.reason},
         }
+
+
+def _to_a_post(
+    post: int | None, kind: LetterKind, event: Event, step: Transition, summary: dict[str, Any]
+) -> dict[str, Any]:
+    """About a supervision, to its post; the answer to one by rule goes to the supervisor."""
+    return {
+        "post_id": post,
+        "role": "" if post else Role.SUPERVISOR.value,
+        "units": event.cell.unit_ids,
+        "kind": kind.value,
+        "event": str(event.pk),
+        "event_version": event.version,
+        "payload": {**summary, "reason": step.reason, **step.data},
+    }
 
 
 def _moved(event: Event, step: Transition, summary: dict[str, Any]) -> Iterator[dict[str, Any]]:

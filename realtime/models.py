@@ -79,6 +79,9 @@ class LetterKind(models.TextChoices):
     MOVED = "moved", _("The case moved to another cell")
     SENT_BACK = "sent_back", _("A department sent the case back")
     ANSWER = "answer", _("Your report has an answer")
+    SUPERVISION = "supervision", _("A supervision wants your answer")
+    REPLY = "reply", _("A supervision is answered")
+    CALL_BACK = "call_back", _("Are you satisfied?")
 
 
 class Letter(models.Model):
