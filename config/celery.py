@@ -26,6 +26,11 @@ app.conf.beat_schedule = {
         "schedule": 10.0,
         "options": {"expires": 10},
     },
+    "ask-reporters-back": {
+        "task": "fieldops.tasks.ask_reporters_back",
+        "schedule": 30.0,
+        "options": {"expires": 30},
+    },
     "apply-due-layouts": {"task": "fieldops.tasks.apply_due_layouts", "schedule": 30.0},
     "resume-deferred-cases": {"task": "fieldops.tasks.resume_deferred_cases", "schedule": 60.0},
     "escalate-undelivered": {

@@ -177,7 +177,8 @@ TABLE: dict[Step, Rule] = {
     Step.ANSWER: _row(IN_A_CELL, None, *(role for role in Role if role != R.RESIDENT)),
     Step.ASK_BACK: _row(S.CLOSED, None),
     # For those who have no app a desk writes it down.
-    Step.RATE: _row(S.CLOSED, None, R.INTAKE_OPERATOR, R.SHIFT_LEADER),
+    # The case may be open again by another reporter's word.
+    Step.RATE: _row((S.CLOSED, *ONCE_FILED), None, R.INTAKE_OPERATOR, R.SHIFT_LEADER),
     Step.REOPEN: _row(S.CLOSED, S.FILED, needs_reason=True),
     Step.RECKON: _row(IN_A_CELL, None),
 }

@@ -4,7 +4,7 @@ import logging
 
 from celery import shared_task
 
-from . import imports, supervision
+from . import imports, satisfaction, supervision
 from .approvals import deferred_until_now, resume_on_the_day
 from .boundaries import apply_due, layouts_due
 from .expiry import expire, not_taken_on
@@ -45,6 +45,19 @@ def expire_dispatches() -> int:
 def supervise_by_rules() -> int:
     """Give the cards that rules of supervision say are due; returns how many."""
     return supervision.supervise_by_rules()
+
+
+@shared_task
+def ask_reporters_back() -> int:
+    """Ask the reporters of closed cases, and end what nobody answered; returns how many are asked."""
+    moment, asked = now(), 0
+    for event_id in satisfaction.not_asked_yet(at=moment):
+        try:
+            asked += satisfaction.ask_back(event_id)
+        except Exception:
+            log.exception("the reporters of case %s were not asked; the next run meets them again", event_id)
+    satisfaction.time_out(at=moment)
+    return asked
 
 
 @shared_task

@@ -35,6 +35,7 @@ _POLICY: dict[Step, tuple[LetterKind, Role | None]] = {
     Step.REFUSE: (LetterKind.DECISION, None),
     Step.RESUME: (LetterKind.RESUMED, None),
     Step.VOID: (LetterKind.RECALL, None),
+    Step.REOPEN: (LetterKind.ASSIGNMENT, Role.DISPATCHER),
 }
 _INTAKES_TURN = frozenset({Status.LOCATED, Status.ACCEPTED})
 _CHIEFS_TURN = frozenset({Status.HANDLED, Status.CONFIRMED})
@@ -137,11 +138,11 @@ def _notes(event: Event, transitions: Sequence[Transition]) -> Iterator[dict[str
         yield _to_a_post(last.data["post"], LetterKind.SUPERVISION, event, last, summary)
     if step == Step.ANSWER:
         yield _to_a_post(last.data["by_post"], LetterKind.REPLY, event, last, summary)
-    if step in _ANSWERED:
+    if step in _ANSWERED or step == Step.ASK_BACK:
         yield {
             "answers": str(event.pk),
             "units": [],
-            "kind": LetterKind.ANSWER.value,
+            "kind": (LetterKind.CALL_BACK if step == Step.ASK_BACK else LetterKind.ANSWER).value,
             "event": str(event.pk),
             "event_version": event.version,
             "payload": {**summary, "reason": last.reason},

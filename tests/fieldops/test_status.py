@@ -46,6 +46,8 @@ FOLLOWS = {
 for open_status, steps in FOLLOWS.items():
     if open_status is not None and "move_cell" in steps:
         steps |= dict.fromkeys(("supervise", "answer", "reckon"), open_status)
+        if open_status not in ("located", "accepted"):
+            steps["rate"] = open_status
 FOLLOWS["closed"] = {"ask_back": "closed", "rate": "closed", "reopen": "filed"}
 # While a request is pending: what answers it, and nothing else may be asked for.
 WORK = {
@@ -54,7 +56,7 @@ WORK = {
     "recall": "assigned",
     "move_cell": "taken_on",
     "void": "voided",
-    **dict.fromkeys(("supervise", "answer", "reckon"), "taken_on"),
+    **dict.fromkeys(("supervise", "answer", "reckon", "rate"), "taken_on"),
 }
 PENDING = {
     "extend": {**WORK, "extend": "taken_on", "refuse": "taken_on"},
