@@ -13,16 +13,14 @@ from django.http import FileResponse, HttpResponse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from rest_framework import serializers
-from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from fieldops import approvals, desk, moving, queries
-from fieldops.errors import NotFound, NotPermitted
+from fieldops import approvals, desk, moving, queries, satisfaction, supervision
+from fieldops.errors import NotFound
 from fieldops.models import Event, Photo, Post, User
 from fieldops.places import place_of
-from fieldops.rights import TRACK_ROLES, current_posts, events_visible_to, may
+from fieldops.rights import TRACK_ROLES, events_visible_to, may
 from fieldops.status import PHASE, TABLE, Phase, Role, Status, Step
 from gridmap.geojson import grid_geojson
 from gridmap.locate import cells_at, moment_of
@@ -31,24 +29,11 @@ from gridmap.tiles import drawn_version
 from realtime import presence, proof, tracks
 from realtime.models import Shift
 
+from . import pressing
+from .base import CommandView
+
 MOST_EVENTS = 2000
 MOST_SHIFTS = 100
-
-
-class CommandView(APIView):
-    """Staff with a session; residents have their own app."""
-
-    authentication_classes = [SessionAuthentication]
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Refuse accounts without a staff post."""
-        super().initial(request, *args, **kwargs)
-        if not isinstance(request.user, User):
-            raise NotPermitted
-        self.person = request.user
-        self.posts = [post for post in current_posts(request.user) if post.role != Role.RESIDENT]
-        if not self.posts:
-            raise NotPermitted
 
 
 class Session(CommandView):
@@ -242,10 +227,16 @@ def _detail(event: Event, posts: list[Post]) -> dict[str, Any]:
     whole = queries.whole_case(event)
     for order in whole["work_orders"]:
         order["sent_at"] = order["dispatched_at"]  # the letter is written with the order
-    return {**whole, "delivery": proof.delivery_of(event), "actions": _actions(event, posts)}
+    return {
+        **whole,
+        "delivery": proof.delivery_of(event),
+        "supervisions": supervision.supervisions_of(event, posts),
+        "call_backs": satisfaction.call_backs_of(event),
+        "actions": _actions(event, posts),
+    }
 
 
-class ActionIn(serializers.Serializer):
+class ActionIn(pressing.PressingIn):
     """What a step may be given; each step takes its own part."""
 
     version = serializers.IntegerField(required=False, min_value=1)
@@ -256,7 +247,7 @@ class ActionIn(serializers.Serializer):
     cell = serializers.CharField(required=False, max_length=20, default="")
 
 
-_DO: dict[str, Callable[[UUID, User, dict[str, Any]], Event]] = {
+_DO: dict[str, Callable[[UUID, User, dict[str, Any]], Any]] = {
     "accept": lambda pk, by, a: desk.accept(pk, by=by, note=a["reason"], version=a.get("version")),
     "decline": lambda pk, by, a: desk.decline(pk, by=by, reason=a["reason"], version=a.get("version")),
     "file": lambda pk, by, a: desk.file(pk, by=by, condition_id=a.get("condition"), version=a.get("version")),
@@ -277,6 +268,7 @@ _DO: dict[str, Callable[[UUID, User, dict[str, Any]], Event]] = {
         pk, by=by, code=a["cell"], reason=a["reason"], version=a.get("version")
     ),
     "close": lambda pk, by, a: desk.close(pk, by=by, note=a["reason"], version=a.get("version")),
+    **pressing.DO,
 }
 
 
@@ -296,13 +288,17 @@ class EventAction(CommandView):
 def _actions(event: Event, posts: list[Post]) -> list[dict[str, Any]]:
     """What this viewer may do with the case now, with the fields each step takes."""
     return [
-        {"name": step.value, "label": str(step.label), "fields": _fields(step, event)}
+        {"name": step.value, "label": str(step.label), "fields": fields}
         for step in Step
         if step.value in _DO and may(posts, step, event)
+        for fields in [_fields(step, event, posts)]
+        if fields is not None
     ]
 
 
-def _fields(step: Step, event: Event) -> list[dict[str, Any]]:
+def _fields(step: Step, event: Event, posts: list[Post]) -> list[dict[str, Any]] | None:
+    if step.value in pressing.DO:
+        return pressing.fields(step, event, posts)
     reason = {"name": "reason", "label": _("Reason"), "required": TABLE[step].needs_reason}
     if step == Step.FILE:
         choices = [

@@ -18,7 +18,7 @@ from fieldops.status import Role
 from gridmap.elements import standing_at
 from gridmap.models import Component, ComponentState, Element, ElementKind, ElementVersion
 
-from .api import CommandView
+from .base import CommandView
 
 MOST = 300
 MOST_ACCESSES = 200

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from . import api, elements, views
+from . import api, elements, pressing, views
 
 urlpatterns = [
     path("", views.live_map, name="live-map"),
@@ -22,6 +22,9 @@ urlpatterns = [
     path("api/command/cells/<str:code>/elements", elements.InCell.as_view()),
     path("api/command/people-accesses", elements.Accesses.as_view()),
     path("api/command/undelivered", api.Undelivered.as_view()),
+    path("api/command/supervisions", pressing.Supervisions.as_view()),
+    path("api/command/call-backs", pressing.CallBacks.as_view()),
+    path("api/command/call-backs/<uuid:call_back_id>/contact", pressing.CallBackContact.as_view()),
     path("api/command/shifts", api.Shifts.as_view()),
     path("api/command/shifts/<uuid:shift_id>/replay", api.Replay.as_view()),
     path("api/command/photos/<uuid:photo_id>", api.PhotoFile.as_view()),

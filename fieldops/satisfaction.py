@@ -179,6 +179,19 @@ def code_of(report_id: UUID) -> str:
     return base64.b32encode(digest[:CODE_BYTES]).decode()
 
 
+def code_for_receipt(report: Report) -> str | None:
+    """What a reporter is given who can be reached in no other way; four groups, to be read out."""
+    if way_to(report) != Way.CODE:
+        return None
+    code = code_of(report.pk)
+    return "-".join(code[at : at + 4] for at in range(0, len(code), 4))
+
+
+def has_reopened(step: Transition) -> bool:
+    """Whether the answer that this step tells of reopened the case."""
+    return CallBack.objects.filter(pk=step.data["call_back"], reopened=True).exists()
+
+
 def _take_down(
     event: Event,
     call_back_id: UUID,

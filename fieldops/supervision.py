@@ -83,6 +83,11 @@ class Addressee:
     level: int | None = None
     order: WorkOrder | None = None
 
+    @property
+    def level_label(self) -> str:
+        """What the level is called; empty for whoever has to act."""
+        return str(Level(self.level).label) if self.level else ""
+
 
 def whoever_acts(event: Event) -> Addressee | None:
     """The post whose turn it is."""

@@ -284,6 +284,10 @@ class ReportOut(serializers.Serializer):
     department = serializers.CharField(allow_null=True)
     why = serializers.CharField()
     received_at = serializers.DateTimeField()
+    call_back_code = serializers.CharField(
+        allow_null=True,
+        help_text="For a reporter who leaves no number: with it the result is rated once the case is closed.",
+    )
 
 
 class ClassOut(serializers.Serializer):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import elements, views
+from . import elements, pressing, views
 
 urlpatterns = [
     path("login", views.Login.as_view()),
@@ -19,6 +19,11 @@ urlpatterns = [
     path("work/<uuid:order_id>/extension", views.AskExtension.as_view()),
     path("work/<uuid:order_id>/deferral", views.AskDeferral.as_view()),
     path("events/<uuid:event_id>/confirm", views.Confirm.as_view()),
+    path("supervisions", pressing.Supervisions.as_view()),
+    path("supervisions/<uuid:supervision_id>/answer", pressing.AnswerSupervision.as_view()),
+    path("call-backs", pressing.CallBacks.as_view()),
+    path("call-backs/code", pressing.AnswerByCode.as_view()),
+    path("call-backs/<uuid:call_back_id>/answer", pressing.AnswerCallBack.as_view()),
     path("photos", views.Photos.as_view()),
     path("shift", views.CurrentShift.as_view()),
     path("shift/start", views.ShiftStart.as_view()),

@@ -20,7 +20,7 @@ from rest_framework.response import Response
 from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView
 
-from fieldops import approvals, fieldwork, followup, logins, queries
+from fieldops import approvals, fieldwork, followup, logins, queries, satisfaction
 from fieldops.assignment import explain
 from fieldops.errors import NotFound, NotPermitted
 from fieldops.intake import Draft, Receipt, channel_for, receive
@@ -194,6 +194,7 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
         "department": event.department.name if event.department else None,
         "why": explain(event.responsibility),
         "received_at": receipt.report.received_at,
+        "call_back_code": satisfaction.code_for_receipt(receipt.report),
     }
 
 
