@@ -1,6 +1,7 @@
 /** Requests to the command center's HTTP interface; refusals become `Problem`. */
 
 import type {
+  CallBack,
   CellElement,
   Detail,
   ElementCounts,
@@ -10,6 +11,7 @@ import type {
   Session,
   ShiftRow,
   Snapshot,
+  Supervision,
   Track,
   UndeliveredLetter,
   View,
@@ -44,6 +46,19 @@ export const loadDetail = (id: string, signal?: AbortSignal): Promise<Detail> =>
 
 /** The letters that no device acknowledges, oldest first. */
 export const loadUndelivered = (): Promise<{ letters: UndeliveredLetter[] }> => request('/api/command/undelivered');
+
+/** The cards that nobody has answered, most urgent first. */
+export const loadSupervisions = (): Promise<{ supervisions: Supervision[] }> => request('/api/command/supervisions');
+
+/** The reporters whom the viewer's desk is to call. */
+export const loadCallBacks = (): Promise<{ call_backs: CallBack[] }> => request('/api/command/call-backs');
+
+/** Whom to call; the server writes down who asks. */
+export const loadContact = (callBack: string): Promise<{ name: string; phone: string }> =>
+  request(`/api/command/call-backs/${encodeURIComponent(callBack)}/contact`, {
+    method: 'POST',
+    headers: { 'X-CSRFToken': csrfToken() },
+  });
 
 /** The boundaries of level 1 to 5 or of the cells, as a GeoJSON FeatureCollection in WGS-84. */
 export const loadGrid = (level: string): Promise<object> => request(`/api/command/grid/${level}`);

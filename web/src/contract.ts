@@ -28,6 +28,8 @@ export interface Frame {
   received_at: string;
   warn_at?: string | null;
   due_at: string | null;
+  /** The stage the event waits in, where it has a limit. */
+  stage?: { name: string; label: string; light: Light; warn_at: string; due_at: string } | null;
   updated_at: string;
 }
 
@@ -111,10 +113,57 @@ export interface UndeliveredLetter {
   stage: 'dispatcher' | 'supervisor';
 }
 
+/** A card: somebody is pressed about an event, and answers. */
+export interface Supervision {
+  id: string;
+  event: string;
+  number: string;
+  class: string;
+  card: 'reminder' | 'yellow' | 'red';
+  card_label: string;
+  level_label: string | null;
+  post: string;
+  by: string | null;
+  reason: string;
+  asked_at: string;
+  answer_due_at: string;
+  /** The viewer is asked to answer it. */
+  mine: boolean;
+  answer: {
+    at: string;
+    by: string;
+    received_when: string | null;
+    contacted: string;
+    measures: string;
+    new_deadline: string | null;
+  } | null;
+}
+
+/** What a reporter is asked about a closed event; the contact is masked. */
+export interface CallBack {
+  id: string;
+  event: string;
+  number: string;
+  class: string;
+  way: 'app' | 'desk' | 'code';
+  way_label: string;
+  reporter: string;
+  asked_at: string;
+  answer_until: string;
+  timed_out_at: string | null;
+  answered_at: string | null;
+  rating_label: string | null;
+  resolved: boolean | null;
+  reason: string;
+  reopened: boolean;
+}
+
 export type FieldValue = string | number | null;
 
 export interface ActionField {
   name: string;
+  /** `text` takes several lines, `moment` a day and time in the district's zone. */
+  kind?: 'text' | 'moment';
   label?: string;
   required: boolean;
   value?: FieldValue;
@@ -168,6 +217,8 @@ export interface Detail extends Frame {
   request: { label: string; reason: string; until: string | null } | null;
   deferred_until: string | null;
   delivery: DeliveryFact[];
+  supervisions: Supervision[];
+  call_backs: CallBack[];
   nearby: string[];
   actions: Action[];
 }

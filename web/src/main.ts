@@ -16,9 +16,9 @@ import { ElementSwitch } from './ui/element-switch';
 import { EventList } from './ui/event-list';
 import { EventPanel } from './ui/event-panel';
 import { legend, LevelSwitch } from './ui/map-controls';
+import { Queues } from './ui/queues';
 import { TopBar } from './ui/top-bar';
 import { WorkerPanel } from './ui/worker-panel';
-import { Undelivered } from './ui/undelivered';
 import { learnWords, placeOf, statusLabel } from './words';
 
 /** Changes are gathered for so long before they are drawn: a burst of frames costs one drawing. */
@@ -92,7 +92,7 @@ function run(session: Session): void {
     () => select(null),
     (id) => select({ event: id }),
   );
-  const undelivered = new Undelivered((id) => select({ event: id }));
+  const queues = new Queues((id) => select({ event: id }));
   const levels = new LevelSwitch(session.levels, (level) => map.boundaries.toggle(level));
   const workers = new WorkerBook();
   const workerPanel = new WorkerPanel(session.workers.replay, {
@@ -140,7 +140,7 @@ function run(session: Session): void {
     panel.element,
     cellPanel.element,
     workerPanel.element,
-    undelivered.element,
+    queues.element,
     banner,
   );
   app.replaceChildren(topBar.element, list.element, stage, announcer.element);
@@ -384,7 +384,7 @@ function run(session: Session): void {
     }
   });
   link.start();
-  undelivered.start();
+  queues.start();
 }
 
 function workerTip(worker: Worker): Node {

@@ -3,6 +3,7 @@
 import { language, t } from './i18n';
 
 const ZONE = 'Asia/Shanghai';
+const OFFSET = '+08:00';
 const MINUTE = 60_000;
 const locale = language === 'en' ? 'en-GB' : 'zh-CN';
 const format = (options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat =>
@@ -51,3 +52,6 @@ export function dueIn(due: string): string {
   const left = Date.parse(due) - serverNow();
   return t(left >= 0 ? 'due.left' : 'due.over', { time: duration(left) });
 }
+
+/** What a field for a day and time holds, as a moment: the district's zone is meant, whatever the PC's. */
+export const momentOf = (local: string): string => `${local}:00${OFFSET}`;

@@ -78,7 +78,10 @@ export class Ledger {
 export function lightAt(frame: Frame, now: number): Light {
   if (ENDED.has(frame.phase)) return 'none';
   if (!frame.due_at) return frame.light;
-  if (now > Date.parse(frame.due_at)) return 'red';
-  if (!frame.warn_at) return frame.light;
-  return now > Date.parse(frame.warn_at) ? 'yellow' : 'green';
+  if (!frame.warn_at) return now > Date.parse(frame.due_at) ? 'red' : frame.light;
+  return lightBetween(frame.warn_at, frame.due_at, now);
 }
+
+/** Green up to 80 % of a limit, yellow to its end, red beyond. */
+export const lightBetween = (warnAt: string, dueAt: string, now: number): Light =>
+  now > Date.parse(dueAt) ? 'red' : now > Date.parse(warnAt) ? 'yellow' : 'green';

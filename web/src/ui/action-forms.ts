@@ -1,6 +1,7 @@
 import { act, Problem } from '../api';
 import type { Action, ActionField, Detail, FieldValue } from '../contract';
 import { t } from '../i18n';
+import { momentOf } from '../time';
 import { el, setText } from './dom';
 
 export interface ActionCallbacks {
@@ -159,12 +160,14 @@ function inputFor(field: ActionField): Input {
     select.value = field.value === null || field.value === undefined ? '' : String(field.value);
     return select;
   }
-  if (field.name === 'reason') return el('textarea', { ...common, rows: 3, maxlength: 2000 });
+  if (field.kind === 'moment') return el('input', { ...common, type: 'datetime-local' });
+  if (field.name === 'reason' || field.kind === 'text') return el('textarea', { ...common, rows: 3, maxlength: 2000 });
   return el('input', { ...common, type: 'text', value: field.value ?? '' });
 }
 
 function valueOf(field: ActionField, input: Input): FieldValue {
   if (field.choices) return field.choices.find((choice) => String(choice.value) === input.value)?.value ?? null;
+  if (field.kind === 'moment') return input.value ? momentOf(input.value) : null;
   return input.value.trim();
 }
 

@@ -1,7 +1,8 @@
 import { type Frame, type Phase, PHASES } from '../contract';
 import { type Filter, matches, phasesOf, type PhaseFilter } from '../filter';
 import { t } from '../i18n';
-import { shortTime } from '../time';
+import { lightBetween } from '../live/ledger';
+import { dueIn, serverNow, shortTime } from '../time';
 import { clockWords, phaseLabel, placeOf, statusLabel } from '../words';
 import { el, setText } from './dom';
 import { markerImage } from './marker-image';
@@ -160,6 +161,7 @@ class Row {
   private readonly status = el('span', { class: 'row-status' });
   private readonly who = document.createTextNode('');
   private readonly clock = el('span', { class: 'row-clock' });
+  private readonly stage = el('span', { class: 'row-stage', 'data-testid': 'row-stage', hidden: true });
   private image: HTMLImageElement | null = null;
   private look = '';
 
@@ -170,6 +172,7 @@ class Row {
       el('span', { class: 'row-line' }, this.title, this.time),
       el('span', { class: 'row-line' }, this.place),
       el('span', { class: 'row-line' }, el('span', { class: 'row-who' }, this.status, this.who), this.clock),
+      el('span', { class: 'row-line' }, this.stage),
     );
     this.element = el('li', {}, this.button);
   }
@@ -194,6 +197,12 @@ class Row {
     setText(this.status, statusLabel(frame.status));
     setText(this.who, frame.department ? ` ${frame.department}` : '');
     setText(this.clock, clockWords(frame));
+    this.stage.hidden = !frame.stage;
+    if (frame.stage) {
+      const { label, warn_at, due_at } = frame.stage;
+      this.stage.className = `row-stage light-${lightBetween(warn_at, due_at, serverNow())}`;
+      setText(this.stage, t('stage.words', { stage: label, time: dueIn(due_at) }));
+    }
   }
 
   choose(chosen: boolean): void {

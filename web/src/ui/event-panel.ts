@@ -1,7 +1,7 @@
 import { loadDetail, Problem } from '../api';
-import type { ComponentFacts, Action, DeliveryFact, Detail, Frame, LevelName, TimelineEntry, WorkOrder } from '../contract';
+import type { ComponentFacts, Action, CallBack, DeliveryFact, Detail, Frame, LevelName, Supervision, TimelineEntry, WorkOrder } from '../contract';
 import { t } from '../i18n';
-import { exactTime, shortTime } from '../time';
+import { dueIn, exactTime, shortTime } from '../time';
 import { clockWords, placeOf, statusLabel } from '../words';
 import { ActionForms, sayProblem } from './action-forms';
 import { el, setText } from './dom';
@@ -182,6 +182,8 @@ export class EventPanel {
       ['doubt', [detail.doubt, detail.cell], () => doubt(detail)],
       ['responsibility', detail.responsibility, () => responsibility(detail)],
       ['request', [detail.request, detail.deferred_until], () => request(detail)],
+      ['supervisions', detail.supervisions, () => list(t('panel.supervisions'), detail.supervisions.map(supervision))],
+      ['call-backs', detail.call_backs, () => list(t('panel.call_backs'), detail.call_backs.map(callBack))],
       ['orders', detail.work_orders, () => list(t('panel.work_orders'), detail.work_orders.map(workOrder))],
       ['photos', detail.photos, () => photos(detail)],
       ['reports', detail.reports, () => list(t('panel.reports'), detail.reports.map(report))],
@@ -299,6 +301,47 @@ function request(detail: Detail): Node | null {
     t('panel.request'),
     el('p', { class: 'strong' }, until ? `${label} → ${exactTime(until)}` : label),
     el('p', { class: 'why' }, reason),
+  );
+}
+
+/** A card, and what its post answered. */
+function supervision(card: Supervision): Node {
+  const { answer } = card;
+  const words = answer
+    ? [
+        answer.received_when ? t('supervision.received', { time: shortTime(answer.received_when) }) : null,
+        t('supervision.contacted', { who: answer.contacted }),
+        answer.new_deadline ? t('supervision.deadline', { time: shortTime(answer.new_deadline) }) : null,
+      ]
+    : [t('supervision.until', { time: shortTime(card.answer_due_at) }), dueIn(card.answer_due_at)];
+  return el(
+    'div',
+    { class: 'order', 'data-testid': 'supervision-card', 'data-card': card.card },
+    el(
+      'p',
+      { class: 'order-who' },
+      el('span', { class: `card card-${card.card}` }, card.card_label),
+      ' ',
+      el('span', { class: 'strong' }, card.post),
+      card.level_label ? ` ${card.level_label}` : '',
+    ),
+    el('p', { class: 'by' }, [card.by ?? t('supervision.by_rule'), shortTime(card.asked_at)].join(' · ')),
+    card.reason ? el('p', { class: 'reason' }, card.reason) : null,
+    el('p', { class: 'why' }, words.filter(Boolean).join(' · ')),
+    answer ? el('p', { class: 'reason' }, answer.measures) : null,
+  );
+}
+
+function callBack(one: CallBack): Node {
+  const said = one.answered_at
+    ? [one.rating_label, t(one.resolved ? 'call-back.resolved' : 'call-back.unresolved'), one.reopened ? t('call-back.reopened') : null]
+    : [one.timed_out_at ? t('call-back.timed_out') : t('call-back.waiting', { time: shortTime(one.answer_until) })];
+  return el(
+    'div',
+    { class: 'order', 'data-testid': 'call-back-entry' },
+    el('p', { class: 'order-who' }, el('span', { class: 'strong' }, one.reporter), ` ${one.way_label}`),
+    el('p', { class: 'why' }, said.filter(Boolean).join(' · ')),
+    one.reason ? el('p', { class: 'reason' }, one.reason) : null,
   );
 }
 

@@ -1,0 +1,122 @@
+"""Cards and call-backs in a real browser: given, found in the queue, answered; a reporter's number shown on request."""
+
+import os
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+import uuid_utils.compat as uuid
+from playwright.sync_api import Page, expect
+
+from devstack.clients import PASSWORD
+from tests.conftest import Served, database
+
+# Far enough apart that none is taken for the other's.
+PLACES = iter([(110.015, 40.652), (110.02, 40.655), (110.025, 40.658), (110.01, 40.65)])
+
+
+@pytest.fixture
+def filed(served: Served) -> dict[str, Any]:
+    """A worker's report that went straight to a department, and who works there."""
+    with httpx.Client(base_url=served.url, timeout=20) as http:
+        who = {"username": "worker003", "password": PASSWORD}
+        http.headers["Authorization"] = f"Token {http.post('/api/v1/login', json=who).json()['token']}"
+        entry = next(c for c in http.get("/api/v1/event-classes").json() if c["key"] == "event/0105")
+        body = {"id": str(uuid.uuid7()), "class": "event/0105", "description": "沿街垃圾堆积"}
+        x, y = next(PLACES)
+        place = {"x": x, "y": y, "system": "WGS84", "accuracy_m": 5}
+        report = http.post(
+            "/api/v1/reports", json={**body, **place, "condition": entry["conditions"][0]["id"]}
+        ).json()
+    assert report["event"]["status"] == "dispatched"
+    with psycopg.connect(**database("served"), autocommit=True) as sql:
+        [(handler,)] = sql.execute(
+            "SELECT u.username FROM fieldops_workorder o JOIN fieldops_holding h ON h.post_id = o.post_id"
+            " JOIN fieldops_user u ON u.id = h.user_id WHERE o.event_id = %s",
+            [report["event"]["id"]],
+        ).fetchall()
+    return {**report["event"], "report": report["id"], "handler": handler}
+
+
+def picture(page: Page, name: str) -> None:
+    """Keep what the page looks like, where somebody wants to see it."""
+    folder = os.environ.get("SCREENSHOTS")
+    if folder:
+        page.screenshot(path=f"{folder}/{name}.png")
+
+
+def open_event(page: Page, event: dict[str, Any]) -> Any:
+    page.evaluate("id => { location.hash = `#event=${id}` }", event["id"])
+    panel = page.get_by_test_id("event-panel")
+    expect(panel.get_by_test_id("event-number")).to_have_text(event["number"], timeout=10_000)
+    return panel
+
+
+def leave(page: Page) -> None:
+    page.context.clear_cookies()
+
+
+def test_a_card_is_given_waits_in_the_queue_and_is_answered(log_in: Any, filed: dict[str, Any]) -> None:
+    page: Page = log_in("supervisor")
+    panel = open_event(page, filed)
+    panel.get_by_test_id("action-supervise").click()
+    panel.get_by_test_id("field-card").select_option("yellow")
+    panel.get_by_test_id("field-reason").fill("居民再次来电，请立即处理")
+    picture(page, "supervise")
+    panel.get_by_test_id("action-submit").click()
+    card = panel.get_by_test_id("supervision-card")
+    expect(card).to_have_attribute("data-card", "yellow", timeout=10_000)
+
+    leave(page)
+    page = log_in(filed["handler"])
+    row = page.locator(f'[data-testid="supervision-row"][data-event-id="{filed["id"]}"]')
+    row.wait_for(state="attached", timeout=15_000)
+    page.get_by_test_id("supervision-count").click()
+    expect(row).to_contain_text("待本岗位答复")
+    picture(page, "queue")
+    row.locator("button").click()
+    panel = page.get_by_test_id("event-panel")
+    panel.get_by_test_id("action-answer").click(timeout=10_000)
+    panel.get_by_test_id("field-received_when").fill("2026-01-05T08:30")
+    panel.get_by_test_id("field-contacted").fill("环卫二班")
+    panel.get_by_test_id("field-measures").fill("已派两人一车")
+    panel.get_by_test_id("field-new_deadline").fill("2099-01-05T08:30")
+    picture(page, "answer")
+    panel.get_by_test_id("action-submit").click()
+    expect(panel.get_by_test_id("supervision-card")).to_contain_text("已派两人一车", timeout=10_000)
+    # Typed in the district's zone, although this browser stands in New York.
+    expect(panel.get_by_test_id("supervision-card")).to_contain_text("08:30")
+    picture(page, "answered")
+
+
+def test_a_desk_calls_a_reporter(log_in: Any, filed: dict[str, Any]) -> None:
+    with psycopg.connect(**database("served"), autocommit=True) as sql:
+        sql.execute(
+            "UPDATE fieldops_report SET contact_name = '赵敏', contact_phone = '13800001234' WHERE id = %s",
+            [filed["report"]],
+        )
+        sql.execute(
+            "INSERT INTO fieldops_callback (id, event_id, report_id, closing_version, way, closed_at, asked_at,"
+            " answer_until, rating, reason, reopened) VALUES"
+            " (%s, %s, %s, 1, 'desk', now(), now(), now() + interval '7 days', '', '', false)",
+            [uuid.uuid7(), filed["id"], filed["report"]],
+        )
+    page: Page = log_in("intake2")
+    row = page.locator(f'[data-testid="call-back-row"][data-event-id="{filed["id"]}"]')
+    row.wait_for(state="attached", timeout=15_000)
+    page.get_by_test_id("call-back-count").click()
+    expect(row).to_contain_text("赵* 138****1234")
+    row.get_by_test_id("show-contact").click()
+    expect(row.get_by_test_id("contact")).to_have_text("赵敏 13800001234", timeout=10_000)
+    picture(page, "call")
+    row.locator("button").first.click()
+    panel = page.get_by_test_id("event-panel")
+    panel.get_by_test_id("action-rate").click(timeout=10_000)
+    panel.get_by_test_id("field-rating").select_option("satisfied")
+    panel.get_by_test_id("field-resolved").select_option("true")
+    picture(page, "rate")
+    panel.get_by_test_id("action-submit").click()
+    entry = panel.get_by_test_id("call-back-entry")
+    expect(entry).to_contain_text("满意", timeout=10_000)
+    picture(page, "rated")
