@@ -26,6 +26,11 @@ app.conf.beat_schedule = {
         "schedule": 10.0,
         "options": {"expires": 10},
     },
+    "reckon-deadlines": {
+        "task": "fieldops.tasks.reckon_deadlines",
+        "schedule": 30.0,
+        "options": {"expires": 30},
+    },
     "ask-reporters-back": {
         "task": "fieldops.tasks.ask_reporters_back",
         "schedule": 30.0,

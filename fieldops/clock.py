@@ -46,13 +46,13 @@ def stop_clock(event: Event) -> None:
     event.due_at, event.warn_at, event.due_provisional = None, None, False
 
 
-def clock_of(event: Event) -> Clock:
-    """The responsible department's clock, as its orders tell it; three statements.
+def clock_of(event: Event, calendar: Calendar | None = None) -> Clock:
+    """The responsible department's clock, as its orders tell it; three statements, two with a calendar given.
 
     It counts from dispatch until the work is handled, sent back or recalled, and stands still while deferred.
     Work that was handled and checked is over: rework has a limit of its own.
     """
-    fresh = clock = Clock(_limit(event), calendar_for(event))
+    fresh = clock = Clock(_limit(event), calendar or calendar_for(event))
     paused = event.transitions.filter(kind__in=[Step.DEFER, Step.RESUME]).order_by("version")
     turns: dict[Any, list[Transition]] = defaultdict(list)
     for turn in paused:

@@ -4,7 +4,7 @@ import logging
 
 from celery import shared_task
 
-from . import imports, satisfaction, supervision
+from . import imports, reckoning, satisfaction, supervision
 from .approvals import deferred_until_now, resume_on_the_day
 from .boundaries import apply_due, layouts_due
 from .expiry import expire, not_taken_on
@@ -58,6 +58,12 @@ def ask_reporters_back() -> int:
             log.exception("the reporters of case %s were not asked; the next run meets them again", event_id)
     satisfaction.time_out(at=moment)
     return asked
+
+
+@shared_task
+def reckon_deadlines() -> int:
+    """Compute open deadlines anew where calendar, working hours or limits changed; returns how many moved."""
+    return reckoning.reckon_deadlines()
 
 
 @shared_task

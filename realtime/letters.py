@@ -36,6 +36,7 @@ _POLICY: dict[Step, tuple[LetterKind, Role | None]] = {
     Step.RESUME: (LetterKind.RESUMED, None),
     Step.VOID: (LetterKind.RECALL, None),
     Step.REOPEN: (LetterKind.ASSIGNMENT, Role.DISPATCHER),
+    Step.RECKON: (LetterKind.RECKONED, None),
 }
 _INTAKES_TURN = frozenset({Status.LOCATED, Status.ACCEPTED})
 _CHIEFS_TURN = frozenset({Status.HANDLED, Status.CONFIRMED})

@@ -82,6 +82,7 @@ class LetterKind(models.TextChoices):
     SUPERVISION = "supervision", _("A supervision wants your answer")
     REPLY = "reply", _("A supervision is answered")
     CALL_BACK = "call_back", _("Are you satisfied?")
+    RECKONED = "reckoned", _("The due time has moved")
 
 
 class Letter(models.Model):
