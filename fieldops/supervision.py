@@ -54,7 +54,7 @@ from .status import Role, Status, Step
 
 log = logging.getLogger(__name__)
 ANSWER_MINUTES = 60  # of a card given by hand
-AT_ONCE = 500  # cards of one scan
+AT_ONCE = CHUNK = 500  # cards of one scan; rows read at a time
 MOST = 200  # rows of the queue
 TEXT = TextField()
 WATCHERS = frozenset({Role.DISPATCHER, Role.SHIFT_LEADER, Role.SUPERVISOR, Role.LEADER})
@@ -285,11 +285,16 @@ class Due:
     unanswered: Supervision | None = None
 
 
-def due_by_rule(*, at: datetime, event_id: UUID | None = None) -> Iterator[Due]:
-    """Every subject on which a rule has to act at this moment and has not acted, of one case or of all."""
-    find = {Occasion.CASE: _cases, Occasion.STAGE: _stages, Occasion.UNANSWERED: _unanswered}
+def due_by_rule(*, at: datetime) -> Iterator[Due]:
+    """Every subject on which a rule has to act at this moment and has not acted."""
     for rule in SupervisionRule.objects.select_related("district").order_by("pk"):
-        yield from find[Occasion(rule.occasion)](rule, at, Q() if event_id is None else Q(event=event_id))
+        yield from _due(rule, at)
+
+
+def _due(rule: SupervisionRule, at: datetime, event_id: UUID | None = None) -> Iterator[Due]:
+    """Those of one rule, of one case or of all."""
+    find = {Occasion.CASE: _cases, Occasion.STAGE: _stages, Occasion.UNANSWERED: _unanswered}
+    return find[Occasion(rule.occasion)](rule, at, Q() if event_id is None else Q(event=event_id))
 
 
 def _cases(rule: SupervisionRule, at: datetime, of: Q) -> Iterator[Due]:
@@ -304,7 +309,7 @@ def _cases(rule: SupervisionRule, at: datetime, of: Q) -> Iterator[Due]:
         .select_related("event__condition")
     )
     reached = _Reached(rule, at)
-    for order in orders.order_by("moment"):
+    for order in orders.order_by("moment").iterator(CHUNK):
         condition = order.event.condition
         if condition is None:  # the database has it otherwise
             continue
@@ -333,7 +338,7 @@ def _stages(rule: SupervisionRule, at: datetime, of: Q) -> Iterator[Due]:
         .select_related("condition")
     )
     reached = _Reached(rule, at)
-    for event in events.order_by("moment"):
+    for event in events.order_by("moment").iterator(CHUNK):
         urgent = is_urgent(event)
         if urgent in minutes and reached(event.moment, Limit(minutes[urgent], LimitUnit.MINUTE, urgent)):
             yield Due(rule, event.pk, event.subject)
@@ -351,7 +356,7 @@ def _unanswered(rule: SupervisionRule, at: datetime, of: Q) -> Iterator[Due]:
         answer_due_at__lte=at,
         followed_by__isnull=True,
     ).exclude(level=Level.DISTRICT_COMMITTEE)
-    for card in cards.select_related("work_order").order_by("answer_due_at"):
+    for card in cards.select_related("work_order").order_by("answer_due_at").iterator(CHUNK):
         yield Due(rule, card.event_id, f"unanswered:{card.pk}", order=card.work_order, unanswered=card)
 
 
@@ -386,7 +391,7 @@ def supervise_by_rule(due: Due, *, at: datetime) -> bool:
     """Give the card that is due; False when a rival scan was faster, it is moot, or nobody is there to have it."""
     event = lock_event(Event.objects.all(), due.event_id)
     # Judged again under the lock: what was found before it may be answered, handled or supervised by now.
-    still = next((one for one in due_by_rule(at=at, event_id=event.pk) if _same(one, due)), None)
+    still = next((one for one in _due(due.rule, at, event.pk) if one.subject == due.subject), None)
     if still is None:
         return False
     rule, asked = still.rule, still.unanswered
@@ -419,10 +424,6 @@ def supervise_by_rule(due: Due, *, at: datetime) -> bool:
     facts = {"occasion": rule.occasion, "stage": rule.stage, "percent": rule.percent}
     record(event, [_step(event, given, SYSTEM, **facts, **({"follows": str(asked.pk)} if asked else {}))])
     return True
-
-
-def _same(one: Due, other: Due) -> bool:
-    return (one.rule.pk, one.subject) == (other.rule.pk, other.subject)
 
 
 def supervise_by_rules(*, at: datetime | None = None) -> int:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -16,15 +17,21 @@ from django.utils import timezone
 
 from fieldops.intake import receive
 from fieldops.models import Event, EventClass, FilingCondition, Supervision, SupervisionRule, Transition, User
-from fieldops.supervision import speaks_for
+from fieldops.supervision import speaks_for, supervise
 from gridmap.models import Cell
 from realtime import mail
-from realtime.models import Letter, Mailbox
-from tests.conftest import database, draft_of
+from realtime.escalation import escalate
+from realtime.models import ContactDetail, DeliveryPolicy, Letter, Mailbox, Notification
+from tests.conftest import database, draft_of, handler_of
 
 pytestmark = pytest.mark.usefixtures("committed")
 CASES = 6
 SCAN = "import django; django.setup(); from fieldops.supervision import supervise_by_rules; print(supervise_by_rules())"
+SEND = """
+import datetime, sys, django; django.setup()
+from realtime.escalation import send_notifications
+print(send_notifications(at=datetime.datetime.fromisoformat(sys.argv[1])))
+"""
 
 
 @pytest.fixture
@@ -58,15 +65,20 @@ def overdue(committed: None) -> list[Event]:
     return made
 
 
-def scheduler(name: str) -> subprocess.Popen[str]:
+def scheduler(name: str, what: str = SCAN, *given: str, **more: str) -> subprocess.Popen[str]:
     env = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DATABASE_URL": f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{connection.settings_dict['NAME']}",
         "PGAPPNAME": name,
+        **more,
     }
     return subprocess.Popen(
-        [sys.executable, "-c", SCAN], env=env, cwd=settings.BASE_DIR, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", what, *given],
+        env=env,
+        cwd=settings.BASE_DIR,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -119,3 +131,34 @@ def test_two_schedulers_side_by_side(rule: SupervisionRule, overdue: list[Event]
     given = [int(one.communicate(timeout=60)[0]) for one in both]
     assert sum(given) == CASES == Supervision.objects.count()
     assert Letter.objects.filter(kind="supervision").count() == CASES
+
+
+def test_a_card_that_leaves_the_house_twice_has_the_same_key(overdue: list[Event], tmp_path: Path) -> None:
+    """Killed after the message went out and before that was noted: it goes again, and the receiver can tell."""
+    event, at = overdue[0], timezone.now() + timedelta(seconds=61)
+    handler = handler_of(event)
+    rows = [
+        DeliveryPolicy.objects.create(district_id=event.district_id, kind="supervision", adapters=["sms"]),
+        ContactDetail.objects.create(user=handler, adapter="sms", address="13800001234"),
+    ]
+    sent = tmp_path / "sent"
+    more = {"NOTIFY_ADAPTERS": "sms=tests.realtime.stalling_adapter", "SENT_KEYS": str(sent)}
+    try:
+        supervise(event.pk, by=User.objects.get(username="supervisor"), card="red", reason="逾期未办")
+        escalate(at=at)
+        first = scheduler("first_sender", SEND, at.isoformat(), STALLS="1", **more)
+        for _try in range(600):
+            if sent.exists() and sent.read_text():
+                break
+            time.sleep(0.05)
+        first.send_signal(signal.SIGKILL)
+        first.wait(30)
+        later = at + timedelta(minutes=5)  # the claim of the dead one is over
+        again = scheduler("second_sender", SEND, later.isoformat(), **more)
+        assert int(again.communicate(timeout=60)[0]) == 1
+    finally:
+        for row in rows:
+            row.delete()
+    [alert] = Notification.objects.filter(escalation__kind="supervision")
+    assert alert.sent_at is not None
+    assert sent.read_text().split() == [str(alert.pk)] * 2

@@ -17,6 +17,7 @@ from fieldops.models import CallBack, CallBackPolicy, ContactAccess, Event, Fili
 from fieldops.rights import current_posts
 from fieldops.satisfaction import code_of, rate, rate_by_code, rate_for
 from fieldops.tasks import ask_reporters_back
+from gridmap.models import Cell
 from realtime.models import Letter
 from tests.conftest import chief_of, handler_of
 from tests.fieldops.test_field_work import handled_by
@@ -250,3 +251,22 @@ def test_the_constraints_keep_answers_whole(closed: Event) -> None:
     answered = {"answered_at": timezone.now(), "rating": "dissatisfied", "resolved": False, "reason": "x"}
     with pytest.raises(IntegrityError, match="a_case_is_reopened_once"), transaction.atomic():
         CallBack.objects.update(reopened=True, **answered)
+
+
+def test_a_case_whose_cell_has_ended_is_reopened_in_the_cell_of_today(closed: Event, resident: User) -> None:
+    cell = closed.cell
+    ask_reporters_back()
+    Cell.objects.filter(pk=cell.pk).update(valid_to=timezone.now())
+    heir = Cell.objects.get(pk=cell.pk)
+    heir.pk, heir.valid_from, heir.valid_to = uuid.uuid7(), timezone.now(), None
+    heir.save(force_insert=True)
+    rate(
+        asked(closed, "app").pk,
+        by=resident,
+        rating="dissatisfied",
+        resolved=False,
+        reason="坑还在",
+        submission=submission(),
+    )
+    closed.refresh_from_db()
+    assert (closed.status, closed.cell_id) == ("assigned", heir.pk)
