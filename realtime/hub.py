@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import psycopg
 import redis.asyncio as redis
@@ -28,7 +29,7 @@ from fieldops.rights import posts_held_now
 from . import mail
 from .codes import NOT_PERMITTED, SILENT, TOO_MANY, TOO_SLOW
 from .connection import framed
-from .doorbell import CHANNEL
+from .doorbell import CHANNEL, Enclosed
 from .feed import Feed
 from .mail import Delivery, Place
 from .models import Mailbox
@@ -48,7 +49,7 @@ READ_SECONDS = 15.0
 
 def encoded(frame: dict[str, Any]) -> bytes:
     """A frame as it goes over any number of wires."""
-    return framed(json.dumps(frame, ensure_ascii=False, default=str, separators=(",", ":")))
+    return framed(mail.as_text(frame))
 
 
 @dataclass(eq=False)
@@ -75,6 +76,11 @@ class Reader:
     socket: "FieldSocket"
     place: Place
     starts_over: bool = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next letter may be written to it now; otherwise it is woken when it may."""
+        return not self.starts_over and self.socket.connection.stalled_at is None
 
 
 @dataclass(frozen=True)
@@ -161,6 +167,24 @@ class Hub:
         if self._woken:
             self._bell.set()
 
+    def hand_on(self, letter: Enclosed) -> None:
+        """Write a letter that came with its bell to those who wait right before it; the others have it read."""
+        waiting = self._readers.get(letter.mailbox)
+        if not waiting:
+            return
+        epoch = UUID(letter.epoch)
+        before, after = (
+            Place(letter.mailbox, epoch, letter.seq - 1),
+            Place(letter.mailbox, epoch, letter.seq),
+        )
+        holders, frame = frozenset(letter.holders), framed(letter.frame)
+        for reader in list(waiting):
+            if reader.place == before and reader.socket.user_id in holders and reader.is_ready:
+                reader.socket.push(frame)
+                reader.place = after
+            elif reader.place.epoch != epoch or reader.place.cursor < letter.seq:
+                self.wake([letter.mailbox])
+
     async def _deliver(self) -> None:
         """Read what is new once for all who stand at the same place; on a connection of its own, without threads."""
         async with await _dial() as line:
@@ -172,7 +196,7 @@ class Hub:
                 places: dict[Place, list[Reader]] = defaultdict(list)
                 for box in woken:
                     for reader in self._readers.get(box, ()):
-                        if reader.socket.connection.stalled_at is None and not reader.starts_over:
+                        if reader.is_ready:
                             places[reader.place].append(reader)
                 wanted = list(places)
                 for begin in range(0, len(wanted), PLACES_A_READ):
@@ -203,7 +227,11 @@ class Hub:
         else:
             frames = [(one["seq"], encoded({"type": "letter", **one})) for one in delivery.letters]
         for reader in readers:
-            if reader not in self._readers.get(place.mailbox, ()) or reader.place != place:
+            if reader not in self._readers.get(place.mailbox, ()):
+                continue
+            if reader.place != place:
+                # A letter with its bell overtook this reading, which may have seen more than that one.
+                self.wake([place.mailbox])
                 continue
             if reader.socket.user_id not in delivery.holders:
                 reader.socket.end(NOT_PERMITTED)
@@ -327,6 +355,12 @@ def hears(kind: str) -> Callable[[Hearer], Hearer]:
         return hearer
 
     return register
+
+
+@hears("letters")
+def _letters(hub: Hub, letters: list[list[Any]]) -> None:
+    for one in letters:
+        hub.hand_on(Enclosed(*one))
 
 
 @hears("wake")

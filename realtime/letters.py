@@ -11,7 +11,7 @@ from django.utils import timezone
 from fieldops.models import Event, Transition
 from fieldops.status import Role, Status, Step
 
-from . import doorbell
+from . import doorbell, mail
 from .models import LetterKind
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,9 @@ _ANSWERED = frozenset({Step.CLOSE, Step.DECLINE, Step.DO_NOT_FILE, Step.VOID})
 
 # One statement: resolve the addresses, raise each mailbox's counter (made on first use, locked in order of
 # its key), number the letters within each mailbox. Nothing that commits later can get a lower number.
-_WRITE = """
+# Whatever else the transaction has to prove, it proves before: a counter is locked for no more than a bare commit.
+_WRITE = f"""
+SET CONSTRAINTS ALL IMMEDIATE;
 WITH note AS (
     SELECT * FROM ROWS FROM (jsonb_to_recordset(%(notes)s::jsonb) AS (
         post_id bigint, role text, units bigint[], answers uuid,
@@ -67,15 +69,21 @@ WITH note AS (
     INSERT INTO realtime_mailbox AS box (post_id, epoch, last_seq, pruned_seq)
     SELECT post_id, gen_random_uuid(), count(*), 0 FROM addressed GROUP BY post_id ORDER BY post_id
     ON CONFLICT (post_id) DO UPDATE SET last_seq = box.last_seq + EXCLUDED.last_seq
-    RETURNING post_id, last_seq
+    RETURNING post_id, epoch, last_seq
+), letter AS (
+    INSERT INTO realtime_letter (mailbox_id, seq, kind, event_id, event_version, payload, created_at)
+    SELECT post_id,
+           last_seq - count(*) OVER (PARTITION BY post_id) + row_number() OVER (PARTITION BY post_id ORDER BY ord),
+           kind, event, event_version, payload, %(now)s
+    FROM addressed JOIN counted USING (post_id)
+    RETURNING *
 )
-INSERT INTO realtime_letter (mailbox_id, seq, kind, event_id, event_version, payload, created_at)
-SELECT post_id,
-       last_seq - count(*) OVER (PARTITION BY post_id) + row_number() OVER (PARTITION BY post_id ORDER BY ord),
-       kind, event, event_version, payload, %(now)s
-FROM addressed JOIN counted USING (post_id)
-RETURNING mailbox_id
-"""
+SELECT counted.epoch, holder.ids, letter.mailbox_id, letter.seq, letter.kind, letter.event_id,
+       letter.event_version, letter.payload::text, letter.created_at
+FROM letter JOIN counted ON counted.post_id = letter.mailbox_id
+CROSS JOIN LATERAL ({mail.HOLDERS.format(post="letter.mailbox_id")}) holder
+ORDER BY letter.mailbox_id, letter.seq
+"""  # noqa: S608
 
 
 def write_letters(*, recorded: Sequence[tuple[Event, Sequence[Transition]]], **_: Any) -> None:
@@ -85,11 +93,11 @@ def write_letters(*, recorded: Sequence[tuple[Event, Sequence[Transition]]], **_
     a report that went straight through to dispatch leaves no letter at the desks.
     """
     notes = [note for event, transitions in recorded for note in _notes(event, transitions)]
-    mailboxes = _write(notes)
-    if not mailboxes and any(note.get("role") for note in notes):
+    letters = _write(notes)
+    if not letters and any(note.get("role") for note in notes):
         log.warning("case %s: nobody holds the post that %s is for", recorded[0][0].number, notes[0]["role"])
     cases = [str(event.pk) for event, _transitions in recorded]
-    transaction.on_commit(lambda: doorbell.ring(mailboxes=mailboxes, cases=cases), robust=True)
+    transaction.on_commit(lambda: doorbell.ring(letters=letters, cases=cases), robust=True)
 
 
 def warn_of_undelivered(warnings: Iterable[tuple[int, Event, dict[str, Any]]]) -> None:
@@ -105,16 +113,21 @@ def warn_of_undelivered(warnings: Iterable[tuple[int, Event, dict[str, Any]]]) -
         }
         for post, event, facts in warnings
     ]
-    mailboxes = _write(notes)
-    transaction.on_commit(lambda: doorbell.ring(mailboxes=mailboxes), robust=True)
+    letters = _write(notes)
+    transaction.on_commit(lambda: doorbell.ring(letters=letters), robust=True)
 
 
-def _write(notes: list[dict[str, Any]]) -> set[int]:
+def _write(notes: list[dict[str, Any]]) -> list[doorbell.Enclosed]:
     if not notes:
-        return set()
+        return []
     with connection.cursor() as cursor:
         cursor.execute(_WRITE, {"notes": json.dumps(notes), "now": timezone.now()})
-        return {row[0] for row in cursor.fetchall()}
+        cursor.nextset()
+        return [
+            doorbell.Enclosed(row[2], str(epoch), row[3], holders or [], mail.frame_of(*row[2:]))
+            for row in cursor.fetchall()
+            for epoch, holders in [row[:2]]
+        ]
 
 
 def _notes(event: Event, transitions: Sequence[Transition]) -> Iterator[dict[str, Any]]:

@@ -49,23 +49,26 @@ class Delivery:
     snapshot: dict[str, Any] | None = None
 
 
+# Who holds a post at the moment of the statement.
+HOLDERS = """
+    SELECT array_agg(h.user_id) AS ids
+    FROM fieldops_holding h JOIN fieldops_user person ON person.id = h.user_id AND person.is_active
+    WHERE h.post_id = {post} AND h.since <= now() AND (h.until IS NULL OR h.until > now())
+"""
+
 # One statement, so one snapshot: counters, letters and holders of every place fit together.
-READ = """
+READ = f"""
 SELECT place.n, box.epoch, box.last_seq, box.pruned_seq, holder.ids, letter.*
 FROM unnest(%(mailboxes)s::bigint[], %(cursors)s::bigint[]) WITH ORDINALITY AS place(mailbox, seq, n)
 JOIN realtime_mailbox box ON box.post_id = place.mailbox
-CROSS JOIN LATERAL (
-    SELECT array_agg(h.user_id) AS ids
-    FROM fieldops_holding h JOIN fieldops_user person ON person.id = h.user_id AND person.is_active
-    WHERE h.post_id = box.post_id AND h.since <= now() AND (h.until IS NULL OR h.until > now())
-) holder
+CROSS JOIN LATERAL ({HOLDERS.format(post="box.post_id")}) holder
 LEFT JOIN LATERAL (
     SELECT l.seq, l.kind, l.event_id, l.event_version, l.payload::text, l.created_at
     FROM realtime_letter l WHERE l.mailbox_id = box.post_id AND l.seq > place.seq
     ORDER BY l.seq LIMIT %(window)s
 ) letter ON true
 ORDER BY place.n, letter.seq
-"""
+"""  # noqa: S608
 
 
 def arguments(places: Sequence[Place]) -> dict[str, Any]:
@@ -111,6 +114,16 @@ def _as_frame(
         "payload": json.loads(payload),
         "created_at": created_at.isoformat(),
     }
+
+
+def frame_of(*letter: Any) -> str:
+    """The text of the frame in which a letter goes over any number of wires; the columns are those of READ."""
+    return as_text({"type": "letter", **_as_frame(*letter)})
+
+
+def as_text(frame: dict[str, Any]) -> str:
+    """JSON as short as it gets."""
+    return json.dumps(frame, ensure_ascii=False, default=str, separators=(",", ":"))
 
 
 def read_letters(mailbox_id: int, *, epoch: UUID | None, cursor: int) -> Delivery:
