@@ -82,7 +82,8 @@ SELECT counted.epoch, holder.ids, letter.mailbox_id, letter.seq, letter.kind, le
        letter.event_version, letter.payload::text, letter.created_at
 FROM letter JOIN counted ON counted.post_id = letter.mailbox_id
 CROSS JOIN LATERAL ({mail.HOLDERS.format(post="letter.mailbox_id")}) holder
-ORDER BY letter.mailbox_id, letter.seq
+ORDER BY letter.mailbox_id, letter.seq;
+SET CONSTRAINTS ALL DEFERRED
 """  # noqa: S608
 
 
