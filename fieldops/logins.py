@@ -3,11 +3,11 @@
 import hashlib
 import unicodedata
 
+from django.conf import settings
 from django.core.cache import cache
 
 WINDOW_SECONDS = 60
 TRIES_PER_ACCOUNT = 10
-TRIES_PER_ADDRESS = 60  # a whole centre may sit behind one address
 
 
 def may_try(username: str, address: str) -> bool:
@@ -18,7 +18,7 @@ def may_try(username: str, address: str) -> bool:
     return all(
         [
             _count(f"login:account:{account}:{address}") <= TRIES_PER_ACCOUNT,
-            _count(f"login:address:{address}") <= TRIES_PER_ADDRESS,
+            _count(f"login:address:{address}") <= settings.LOGIN_TRIES_PER_ADDRESS,
         ]
     )
 

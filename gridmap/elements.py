@@ -319,7 +319,7 @@ SELECT found.id FROM unnest(%s::float8[], %s::float8[]) WITH ORDINALITY AS place
 LEFT JOIN LATERAL (
     SELECT id FROM gridmap_cell WHERE valid_to IS NULL AND district_id = %s
         AND ST_Covers(boundary, ST_SetSRID(ST_MakePoint(x, y), 4326))
-    ORDER BY code LIMIT 1
+    ORDER BY code COLLATE "C" LIMIT 1
 ) found ON true ORDER BY n
 """
 _LOCK_CELLS = "SELECT id FROM gridmap_cell WHERE id = ANY (%s) AND valid_to IS NULL ORDER BY id FOR SHARE"
@@ -383,7 +383,7 @@ FROM (
     SELECT e.id, near.id AS cell FROM gridmap_element e LEFT JOIN gridmap_person p ON p.element_id = e.id
     CROSS JOIN LATERAL (
         SELECT c.id FROM gridmap_cell c WHERE c.valid_to IS NULL AND c.district_id = e.district_id
-        ORDER BY c.boundary <-> coalesce(e.point, p.point), c.code LIMIT 1
+        ORDER BY c.boundary <-> coalesce(e.point, p.point), c.code COLLATE "C" LIMIT 1
     ) near
     WHERE e.cell_id = ANY (%(cells)s) AND e.ended_at IS NULL AND near.id <> e.cell_id
 ) moved

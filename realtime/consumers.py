@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import Any, ClassVar, NamedTuple
@@ -12,6 +13,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.models import Session
+from django.db import InterfaceError, OperationalError
 from django.http import parse_cookie
 from django.utils import timezone
 
@@ -29,7 +31,9 @@ from .mail import Place
 from .threads import in_thread
 from .tickets import CannotTell, redeem_ticket
 
+log = logging.getLogger(__name__)
 MAX_FRAME = 16_384
+UNAVAILABLE = (InterfaceError, OperationalError)
 PONG = encoded({"type": "pong"})
 
 Answer = Callable[[Any, dict[str, Any]], Awaitable[None]]
@@ -107,8 +111,15 @@ class Socket(AsyncWebsocketConsumer):
     # --- Channels calls these ---
 
     async def dispatch(self, message: dict[str, Any]) -> None:
-        """Without a look at database connections in a thread for each message, as Channels does: none is used here."""
-        await getattr(self, get_handler_name(message))(message)
+        """Without a look at database connections in a thread for each message, as Channels does: none is used here.
+
+        Without PostgreSQL the client is asked to come back, with its cursor.
+        """
+        try:
+            await getattr(self, get_handler_name(message))(message)
+        except UNAVAILABLE as error:
+            log.warning("no PostgreSQL for a socket: %s", error)
+            self.end(TRY_AGAIN_LATER)
 
     async def connect(self) -> None:
         """Let the right people in; the others are told why not."""
@@ -117,9 +128,9 @@ class Socket(AsyncWebsocketConsumer):
         self.connection = self.scope["extensions"]["connection"]
         try:
             await self.admit()
-        except TurnedAway as refusal:
+        except (TurnedAway, *UNAVAILABLE) as refusal:
             await self.accept()
-            self.connection.end(refusal.code)
+            self.connection.end(refusal.code if isinstance(refusal, TurnedAway) else TRY_AGAIN_LATER)
             return
         self.heard_at = asyncio.get_running_loop().time()
         hub().add(self)

@@ -80,3 +80,16 @@ def test_no_interface_takes_a_position_without_its_system() -> None:
             assert not given.is_valid()
             assert {"system", "non_field_errors"} & set(given.errors), (kind, given.errors)
     assert {"PositionMixin", "ReportIn", "ConfirmIn", "PlaceIn"} <= set(found)
+
+
+def test_the_tests_that_the_documents_name_exist() -> None:
+    named = {
+        (file, test)
+        for page in (ROOT / "docs").rglob("*.md")
+        for file, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text())
+    }
+    assert len(named) > 15
+    missing = [
+        f"{file}::{test}" for file, test in sorted(named) if f"def {test}(" not in (ROOT / file).read_text()
+    ]
+    assert missing == []

@@ -159,6 +159,21 @@ async def test_without_redis_a_device_is_asked_to_come_back(served: Served) -> N
         assert await close_code(socket) == 1013
 
 
+async def test_without_postgresql_a_device_and_a_map_are_asked_to_come_back(served: Served) -> None:
+    nowhere = "postgis://nobody@127.0.0.1:9/nothing"
+    async with (
+        socket_server(served, "no-postgresql", DATABASE_URL=nowhere) as url,
+        phone(served, "chief007") as device,
+        field_socket(served, device, at=url) as socket,
+        operator(served, "dispatch1") as someone,
+    ):
+        assert await close_code(socket) == 1013
+        cookie = {"Cookie": f"sessionid={someone.http.cookies['sessionid']}"}
+        path = address(url, "/ws/map")
+        async with websockets.connect(path, origin=url, additional_headers=cookie) as page:
+            assert await close_code(page) == 1013
+
+
 async def test_a_persons_oldest_socket_gives_way(served: Served) -> None:
     async with (
         socket_server(served, "few", REALTIME_SOCKETS_PER_PERSON="2") as url,
