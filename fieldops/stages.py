@@ -93,7 +93,6 @@ def stage_frame(event: Event, now: datetime) -> dict[str, Any] | None:
         return None
     return {
         "name": stage.value,
-        "label": str(stage.label),
         "light": light_between(event.stage_warn_at, event.stage_due_at, now),
         "warn_at": event.stage_warn_at.isoformat(),
         "due_at": event.stage_due_at.isoformat(),

@@ -27,9 +27,12 @@ def test_elements_are_counted_and_listed(log_in: Any, served: Served) -> None:
         ).fetchall()
     assert numbers == dict(counted)
     code, number = counted[0]
-    page.evaluate("code => { location.hash = `#cell=${code}`; }", code)
+    for shown in (f"#cell={code}", "#", f"#cell={code}"):
+        page.evaluate("shown => { location.hash = shown; }", shown)
     listed = page.locator('[data-testid="cell-elements"]')
     expect(listed).to_contain_text(f"({number})", timeout=10_000)
+    page.wait_for_load_state("networkidle")
+    expect(listed).to_have_count(1)
     box.uncheck()
     page.wait_for_timeout(200)
     assert page.evaluate("window.commandCenter.elementNumbers()") == {}

@@ -87,6 +87,7 @@ def test_a_card_is_given_waits_in_the_queue_and_is_answered(log_in: Any, filed: 
     expect(panel.get_by_test_id("supervision-card")).to_contain_text("已派两人一车", timeout=10_000)
     # Typed in the district's zone, although this browser stands in New York.
     expect(panel.get_by_test_id("supervision-card")).to_contain_text("08:30")
+    panel.get_by_test_id("supervision-card").scroll_into_view_if_needed()
     picture(page, "answered")
 
 
@@ -119,4 +120,5 @@ def test_a_desk_calls_a_reporter(log_in: Any, filed: dict[str, Any]) -> None:
     panel.get_by_test_id("action-submit").click()
     entry = panel.get_by_test_id("call-back-entry")
     expect(entry).to_contain_text("满意", timeout=10_000)
+    entry.scroll_into_view_if_needed()
     picture(page, "rated")

@@ -1,6 +1,8 @@
 /** What the server sends and takes: the command center's HTTP interface and the map socket. */
 
 export type Phase = 'intake' | 'dispatch' | 'handling' | 'checking' | 'closed' | 'declined';
+/** The stretches of an event's way that one party answers for each. */
+export type Stage = 'accept' | 'dispatch' | 'sign_in' | 'verify' | 'check';
 export type Light = 'green' | 'yellow' | 'red' | 'none';
 
 export const PHASES: readonly Phase[] = ['intake', 'dispatch', 'handling', 'checking', 'closed', 'declined'];
@@ -29,7 +31,7 @@ export interface Frame {
   warn_at?: string | null;
   due_at: string | null;
   /** The stage the event waits in, where it has a limit. */
-  stage?: { name: string; label: string; light: Light; warn_at: string; due_at: string } | null;
+  stage?: { name: Stage; light: Light; warn_at: string; due_at: string } | null;
   updated_at: string;
 }
 

@@ -13,7 +13,8 @@ export class CellPanel {
   private readonly title = el('h2', { tabindex: -1 });
   private readonly scroll = el('div', { class: 'panel-scroll' });
   private readonly onSelect: (id: string) => void;
-  private shown = '';
+  /** Counts the openings: what was asked for an earlier one, of the same cell too, is not shown in this one. */
+  private openings = 0;
 
   constructor(onClose: () => void, onSelect: (id: string) => void) {
     this.onSelect = onSelect;
@@ -55,14 +56,13 @@ export class CellPanel {
         ...(rows.length ? rows : [el('p', { class: 'why' }, t('cell.no_events'))]),
       ),
     );
-    this.shown = code;
-    void this.showElements(code);
+    void this.showElements(code, ++this.openings);
   }
 
   /** What stands in the cell comes after the panel has opened; people are not among it. */
-  private async showElements(code: string): Promise<void> {
+  private async showElements(code: string, opening: number): Promise<void> {
     const found = await loadCellElements(code).catch(() => null);
-    if (!found || this.shown !== code || this.element.hidden) return;
+    if (!found || this.openings !== opening || this.element.hidden) return;
     const groups = new Map<string, CellElement[]>();
     for (const element of found.elements) {
       groups.set(element.kind_label, [...(groups.get(element.kind_label) ?? []), element]);

@@ -199,9 +199,9 @@ class Row {
     setText(this.clock, clockWords(frame));
     this.stage.hidden = !frame.stage;
     if (frame.stage) {
-      const { label, warn_at, due_at } = frame.stage;
+      const { name, warn_at, due_at } = frame.stage;
       this.stage.className = `row-stage light-${lightBetween(warn_at, due_at, serverNow())}`;
-      setText(this.stage, t('stage.words', { stage: label, time: dueIn(due_at) }));
+      setText(this.stage, t('stage.words', { stage: t(`stage.${name}`), time: dueIn(due_at) }));
     }
   }
 

@@ -320,7 +320,7 @@ function supervision(card: Supervision): Node {
     el(
       'p',
       { class: 'order-who' },
-      el('span', { class: `card card-${card.card}` }, card.card_label),
+      el('span', { class: `press press-${card.card}` }, card.card_label),
       ' ',
       el('span', { class: 'strong' }, card.post),
       card.level_label ? ` ${card.level_label}` : '',
