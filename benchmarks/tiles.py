@@ -195,6 +195,26 @@ SELECT ST_AsMVT(t, 'cases', 4096, 'geom') FROM (
 """
 
 
+def bare_parameters(district: str, layer: str, tile: Any) -> dict[str, Any]:
+    """What the bare statements are given for a tile."""
+    from fieldops.status import FINAL
+
+    west, south, east, north = tile.degrees
+    return {
+        **vars(tile),
+        "district": district,
+        "final": sorted(FINAL),
+        "level": 4 if layer == "communities" else 6,
+        "drawn": min(tile.z, 15),
+        "west": west,
+        "south": south,
+        "east": east,
+        "north": north,
+        "wide": (east - west) / 32,
+        "high": (north - south) / 32,
+    }
+
+
 class Wsgi:
     """Asks the application as a server would."""
 
@@ -258,7 +278,6 @@ def main() -> None:
 
     from benchmarks import _tile_peer
     from fieldops.models import User
-    from fieldops.status import FINAL
     from gridmap.models import Drawing
     from gridmap.tiles import Layer, Tile
 
@@ -318,30 +337,13 @@ def main() -> None:
     def held_at(one: tuple[str, Tile]) -> str:
         return paths[one].replace("/tiles/", "/held/")
 
-    def parameters(one: tuple[str, Tile]) -> dict[str, Any]:
-        west, south, east, north = one[1].degrees
-        z = one[1].z
-        return {
-            **vars(one[1]),
-            "district": DISTRICT,
-            "final": sorted(FINAL),
-            "level": 4 if one[0] == "communities" else 6,
-            "drawn": min(z, 15),
-            "west": west,
-            "south": south,
-            "east": east,
-            "north": north,
-            "wide": (east - west) / 32,
-            "high": (north - south) / 32,
-        }
-
     def statement(one: tuple[str, Tile]) -> str:
         if one[0] == "cases":
             return EVENTS if one[1].z >= core.POINTS_FROM else EVENT_COUNTS
         return SHAPES.format(columns="code, name, name_en" if one[0] == "communities" else "code")
 
-    def run_bare(sql: str, values: dict[str, Any]) -> None:
-        bare.execute(sql, values).fetchone()
+    def run_bare(sql: str, one: tuple[str, Tile]) -> None:
+        bare.execute(sql, bare_parameters(DISTRICT, *one)).fetchone()
 
     def uncached(one: tuple[str, Tile]) -> float:
         place = f"tiles:{DISTRICT}:{one[0]}:{one[1].z}:{one[1].x}:{one[1].y}"
@@ -368,7 +370,7 @@ def main() -> None:
         "cached": lambda one: timed(lambda: web.get(paths[one]), REPEAT),
         "view": lambda one: timed(lambda: web.get(held_at(one)), REPEAT),
         "uncached": uncached,
-        "bare": lambda one: timed(lambda: run_bare(statement(one), parameters(one)), max(2, REPEAT // 10)),
+        "bare": lambda one: timed(lambda: run_bare(statement(one), one), max(2, REPEAT // 10)),
     }
     found: dict[str, dict[tuple[str, Tile], list[float]]] = {name: defaultdict(list) for name in sides}
     for _number, name in interleaved(list(sides), ROUNDS):
@@ -379,7 +381,7 @@ def main() -> None:
         one: timed(
             lambda one=one: run_bare(
                 SURVEYED.format(source="gridmap_cell" if one[0] == "cells" else "gridmap_gridunit"),
-                parameters(one),
+                one,
             ),
             2,
         )  # type: ignore[misc]

@@ -77,7 +77,11 @@ class Detail(CommandView):
     def get(self, request: Request, element_id: UUID) -> Response:
         """Facts, and every version with who made it."""
         element = (
-            elements_visible_to(self.person).select_related(*_OF_COMPONENTS).filter(pk=element_id).first()
+            elements_visible_to(self.person)
+            .select_related(*_OF_COMPONENTS, "cell")
+            .defer("cell__boundary")
+            .filter(pk=element_id)
+            .first()
         )
         if element is None:
             raise NotFound
@@ -91,7 +95,13 @@ class Detail(CommandView):
             for version in versions.order_by("-pgh_id")[:100]
         ]
         return Response(
-            {**_element(element), "note": element.note, "source": element.source, "history": history}
+            {
+                **_element(element),
+                "cell": element.cell.code,
+                "note": element.note,
+                "source": element.source,
+                "history": history,
+            }
         )
 
 

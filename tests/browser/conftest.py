@@ -4,7 +4,9 @@ import os
 import shutil
 from typing import Any
 
+import httpx
 import pytest
+import uuid_utils.compat as uuid
 from playwright.sync_api import Page
 
 from devstack.clients import PASSWORD
@@ -39,6 +41,26 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
     size = {"width": 1366, "height": 768}
     return {**browser_context_args, "viewport": size, "locale": "en-US", "timezone_id": "America/New_York"}
+
+
+@pytest.fixture
+def file_over_http(served: Served) -> Any:
+    """File a resident's report through the public API; answers what the resident is told."""
+    with httpx.Client(base_url=served.url, timeout=20) as http:
+        token = http.post("/api/v1/login", json={"username": "resident3", "password": PASSWORD}).json()[
+            "token"
+        ]
+        http.headers["Authorization"] = f"Token {token}"
+
+        def file(
+            x: float, y: float, description: str = "井盖缺失，夜间有人险些跌落", **more: Any
+        ) -> dict[str, Any]:
+            body = {"id": str(uuid.uuid7()), "class": "component/0101", "description": description, **more}
+            answer = http.post("/api/v1/reports", json={**body, "x": x, "y": y, "system": "WGS84"})
+            assert answer.status_code == 201, answer.text
+            return answer.json()
+
+        yield file
 
 
 @pytest.fixture

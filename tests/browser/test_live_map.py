@@ -4,7 +4,6 @@ from typing import Any
 
 import httpx
 import psycopg
-import pytest
 import uuid_utils.compat as uuid
 from playwright.sync_api import Page, expect
 
@@ -22,26 +21,6 @@ def marker(page: Page, event_id: str, *, status: str) -> dict[str, Any]:
             return found
         page.wait_for_timeout(100)
     raise AssertionError(f"no marker {status} for {event_id}")
-
-
-@pytest.fixture
-def file_over_http(served: Served) -> Any:
-    """File a resident's report through the public API; answers what the resident is told."""
-    with httpx.Client(base_url=served.url, timeout=20) as http:
-        token = http.post("/api/v1/login", json={"username": "resident3", "password": PASSWORD}).json()[
-            "token"
-        ]
-        http.headers["Authorization"] = f"Token {token}"
-
-        def file(
-            x: float, y: float, description: str = "井盖缺失，夜间有人险些跌落", **more: Any
-        ) -> dict[str, Any]:
-            body = {"id": str(uuid.uuid7()), "class": "component/0101", "description": description, **more}
-            answer = http.post("/api/v1/reports", json={**body, "x": x, "y": y, "system": "WGS84"})
-            assert answer.status_code == 201, answer.text
-            return answer.json()
-
-        yield file
 
 
 def test_a_new_report_appears_without_reload(log_in: Any, file_over_http: Any) -> None:

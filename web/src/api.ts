@@ -5,6 +5,7 @@ import type {
   CellElement,
   Detail,
   ElementCounts,
+  ElementDetail,
   FieldValue,
   Place,
   ProblemBody,
@@ -85,6 +86,9 @@ export const loadTrack = (shift: string, purpose: string): Promise<Track> =>
 
 /** How many elements stand in which cell. */
 export const loadElementCounts = (): Promise<ElementCounts> => request('/api/command/elements/counts');
+
+/** One element, as the server knows it now. */
+export const loadElement = (id: string): Promise<ElementDetail> => request(`/api/command/elements/${encodeURIComponent(id)}`);
 
 /** The elements of one cell, at most 300. */
 export const loadCellElements = (cell: string): Promise<{ truncated: boolean; elements: CellElement[] }> =>

@@ -206,6 +206,13 @@ export interface CellElement {
   component: ComponentFacts | null;
 }
 
+/** One element, wherever it stands. */
+export interface ElementDetail extends CellElement {
+  point: [number, number] | null;
+  cell: string;
+  note: string;
+}
+
 export interface Detail extends Frame {
   condition: { text: string; closing: string; limit_text: string } | null;
   component: ComponentFacts | null;

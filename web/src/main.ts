@@ -1,16 +1,17 @@
 import './style.css';
-import { goToLogin, loadPlace, loadSession, loadSnapshot, Problem } from './api';
+import { goToLogin, loadElement, loadPlace, loadSession, loadSnapshot, Problem } from './api';
 import type { Frame, Phase, Session } from './contract';
 import { t } from './i18n';
 import { type Change, Ledger } from './live/ledger';
 import { Link } from './live/link';
 import { WorkerBook, type Worker } from './live/workers';
 import { palette } from './map/palette';
+import { STANDING } from './map/standing';
 import { MapView } from './map/view';
 import { asServerTime, clockTime, serverNow, setServerTime } from './time';
 import { sayProblem } from './ui/action-forms';
 import { Announcer } from './ui/announcer';
-import { CellPanel } from './ui/cell-panel';
+import { CellPanel, elementWords } from './ui/cell-panel';
 import { el, setText } from './ui/dom';
 import { ElementSwitch } from './ui/element-switch';
 import { EventList } from './ui/event-list';
@@ -123,6 +124,21 @@ function run(session: Session): void {
       el('button', { type: 'button', class: 'quiet replay', 'data-testid': 'tracks', onclick: () => openWorker(null) }, t('replay.title')),
     );
   }
+  levels.element.append(
+    ...STANDING.map((name) =>
+      el(
+        'label',
+        { class: 'level' },
+        el('input', {
+          type: 'checkbox',
+          'data-testid': `layer-${name}`,
+          onchange: (event: Event) => map.standing.show(name, (event.currentTarget as HTMLInputElement).checked),
+        }),
+        el('span', { class: 'standing-mark' }, name === 'elements' ? '●' : '━'),
+        el('span', {}, t(name === 'elements' ? 'map.standing' : 'map.segments')),
+      ),
+    ),
+  );
   const elements = new ElementSwitch((counts, kinds) => void map.numbers.show(counts, kinds));
   const canvas = el('div', { class: 'map', tabindex: 0, 'aria-label': t('map.title') });
   const stage = el(
@@ -149,6 +165,7 @@ function run(session: Session): void {
     onEvent: (id) => select({ event: id }, false),
     onPlace: (lonLat) => void selectPlace(lonLat),
     onWorker: (id) => openWorker(id),
+    onElement: (id) => void selectElement(id),
     describeWorker: (id) => {
       const worker = workers.held.get(id);
       return worker ? workerTip(worker) : null;
@@ -326,6 +343,18 @@ function run(session: Session): void {
     select(place.cell === null ? null : { cell: place.cell });
   }
 
+  /** What a mark on the map stands for; the server says so, by the viewer's rights of this moment. */
+  async function selectElement(id: string): Promise<void> {
+    asking?.abort();
+    const own = (asking = new AbortController());
+    const element = await loadElement(id).catch(() => null);
+    if (own.signal.aborted || element === null) return;
+    select({ cell: element.cell });
+    if (element.point) {
+      map.tell(element.point, el('div', {}, el('strong', {}, element.kind_label), el('div', {}, elementWords(element))));
+    }
+  }
+
   async function showCell(code: string): Promise<void> {
     const cell = await map.boundaries.cell(code).catch(() => undefined);
     if (location.hash !== `#cell=${code}`) return;
@@ -358,6 +387,7 @@ function run(session: Session): void {
           pixel: map.pixelOf(id),
         })),
       elementNumbers: () => map.numbers.sums(),
+      pixelAt: (lonLat: [number, number]) => map.pixelAt(lonLat),
     }),
   });
 

@@ -18,6 +18,8 @@ export interface Palette {
   chosen: string;
   /** Workers on duty; six digits, as transparency is appended. */
   worker: string;
+  /** What stands in the cells, and road segments. */
+  standing: string;
 }
 
 const day: Palette = {
@@ -38,6 +40,7 @@ const day: Palette = {
   group: 'rgba(202, 138, 4, 0.07)',
   chosen: 'rgba(18, 83, 164, 0.13)',
   worker: '#5b2fa8',
+  standing: '#4a5d23',
 };
 
 const night: Palette = {
@@ -58,6 +61,7 @@ const night: Palette = {
   group: 'rgba(217, 164, 65, 0.08)',
   chosen: 'rgba(91, 155, 240, 0.2)',
   worker: '#b79bff',
+  standing: '#b5cf7d',
 };
 
 export const darkScheme = matchMedia('(prefers-color-scheme: dark)');

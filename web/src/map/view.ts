@@ -15,6 +15,7 @@ import { Boundaries } from './boundaries';
 import { ElementNumbers } from './element-counts';
 import { EventMarkers } from './events';
 import { darkScheme } from './palette';
+import { StandingLayers } from './standing';
 import { TrackLayer, WorkerLayer } from './workers';
 
 type View4 = NonNullable<Subscribed['area']>;
@@ -28,6 +29,7 @@ export interface MapCallbacks {
   onEvent: (id: string) => void;
   onPlace: (lonLat: [number, number]) => void;
   onWorker: (id: string) => void;
+  onElement: (id: string) => void;
   describeWorker: (id: string) => Node | null;
   describe: (id: string) => Node | null;
   onVisibility: () => void;
@@ -41,6 +43,7 @@ export class MapView {
   readonly workers: WorkerLayer;
   readonly track: TrackLayer;
   readonly numbers: ElementNumbers;
+  readonly standing: StandingLayers;
   private readonly map: OlMap;
   private readonly view: View;
   private readonly target: HTMLElement;
@@ -88,6 +91,7 @@ export class MapView {
     this.workers = new WorkerLayer(this.map);
     this.track = new TrackLayer(this.map);
     this.numbers = new ElementNumbers(this.map, this.boundaries);
+    this.standing = new StandingLayers(this.map, district.code);
     this.listen();
   }
 
@@ -138,11 +142,25 @@ export class MapView {
     this.view.animate({ center: point, ...(far ? { zoom: CLOSE_ENOUGH } : {}), duration: calm.matches ? 0 : 300 });
   }
 
+  /** Words at a place, until the pointer moves on. */
+  tell(lonLat: [number, number], words: Node): void {
+    this.tip.replaceChildren(words);
+    this.tipOverlay.setPosition(fromLonLat(lonLat));
+  }
+
   /** Where a marker is painted, in CSS pixels of the browser's viewport. */
   pixelOf(id: string): [number, number] | null {
-    const pixel = this.markers.pixelOf(id) ?? this.workers.pixelOf(id);
+    return this.onPage(this.markers.pixelOf(id) ?? this.workers.pixelOf(id));
+  }
+
+  /** Where a place is, likewise. */
+  pixelAt(lonLat: [number, number]): [number, number] | null {
+    return this.onPage(this.map.getPixelFromCoordinate(fromLonLat(lonLat)));
+  }
+
+  private onPage(pixel: number[] | null): [number, number] | null {
     const frame = this.target.getBoundingClientRect();
-    return pixel && [Math.round(pixel[0] + frame.left), Math.round(pixel[1] + frame.top)];
+    return pixel && [Math.round((pixel[0] ?? 0) + frame.left), Math.round((pixel[1] ?? 0) + frame.top)];
   }
 
   /** What is in view, without the covered part and a margin. */
@@ -162,7 +180,9 @@ export class MapView {
         this.callbacks.onEvent(this.next(events));
       } else {
         const worker = this.workers.at(event.pixel);
+        const element = worker ? null : this.standing.at(event.pixel);
         if (worker) this.callbacks.onWorker(worker);
+        else if (element) this.callbacks.onElement(element);
         else this.callbacks.onPlace(toLonLat(event.coordinate) as [number, number]);
       }
     });

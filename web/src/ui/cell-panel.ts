@@ -92,5 +92,5 @@ function elementGroup([label, elements]: [string, CellElement[]]): HTMLElement {
   );
 }
 
-const elementWords = ({ name, category, state, state_label, component }: CellElement): string =>
+export const elementWords = ({ name, category, state, state_label, component }: CellElement): string =>
   [name, category, component?.code, state && state !== 'intact' ? state_label : ''].filter(Boolean).join(' · ');
