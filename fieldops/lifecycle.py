@@ -175,6 +175,7 @@ def record_all(
     Raises BoundariesChanged when a case's cell was ended meanwhile, SubmissionConflict for a key that was used.
     """
     for event, transitions in recorded:
+        _note_limits(event, transitions)
         if any(turned(step.from_status, step.to_status) for step in transitions):
             begin_stage(event, at=transitions[-1].recorded_at, rules=rules)
     try:
@@ -196,6 +197,15 @@ def record_all(
             raise SubmissionConflict from error
         raise
     transition_recorded.send(sender=Event, recorded=recorded)
+
+
+def _note_limits(event: Event, transitions: Sequence[Transition]) -> None:
+    """A step keeps what was due after it, and until when the stage that it ended had time."""
+    stage_due = event.stage_due_at
+    for step in transitions:
+        step.due_at = event.due_at
+        if turned(step.from_status, step.to_status):
+            step.stage_due_at, stage_due = stage_due, None
 
 
 def now() -> datetime:

@@ -294,6 +294,9 @@ class Transition(models.Model):
     )
     occurred_at = models.DateTimeField(_("occurred"))
     recorded_at = models.DateTimeField(_("recorded"))
+    # As they were then: figures of a past period are counted from these, whatever came later.
+    due_at = models.DateTimeField(_("due after this step"), null=True)
+    stage_due_at = models.DateTimeField(_("due time of the stage it ended"), null=True)
     reason = models.TextField(_("reason or note"), max_length=2000, blank=True)
     data = models.JSONField(_("facts"), default=dict)
     digest = models.CharField(_("SHA-256 of the request"), max_length=64, blank=True)

@@ -3,13 +3,17 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import uuid_utils.compat as uuid
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from fieldops import desk, queries
+from fieldops.fieldwork import take_on
+from fieldops.lifecycle import Submission
 from fieldops.models import Event, FilingCondition, Stage, StageLimit, User
 from fieldops.stages import stage_due
+from tests.conftest import handler_of
 
 MONDAY_NINE = datetime(2026, 11, 23, 1, 0, tzinfo=UTC)  # 09:00 in Qingshan
 SATURDAY = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
@@ -89,3 +93,16 @@ def test_one_statement_a_stage(located: Event, intake_operator: User, condition:
     ) as statements:
         desk.file(located.pk, by=intake_operator, condition_id=condition.pk)
     assert sum("stagelimit" in one["sql"] for one in statements) == 1
+
+
+def test_a_step_keeps_what_was_due(dispatched: Event) -> None:
+    last = dispatched.transitions.order_by("-version").first()
+    assert last is not None
+    assert last.due_at == dispatched.due_at
+    assert last.stage_due_at is None  # it went straight through: no stage waited
+    order = dispatched.work_orders.get()
+    waits_until = dispatched.stage_due_at
+    step = take_on(order.pk, by=handler_of(dispatched), submission=Submission(uuid.uuid7()))
+    assert waits_until is not None
+    assert step.stage_due_at == waits_until
+    assert step.due_at == dispatched.due_at
