@@ -61,6 +61,24 @@ def what_if(layout: Layout) -> dict[str, Any]:
     return _effects(base, target, moved, elements) | stands
 
 
+def effects_in_words(effects: Mapping[str, Any]) -> list[str]:
+    """What `what_if` foretells, or `Layout.effects` tells, for people; what is none is left out."""
+    cases, elements = sum(effects.get("cases", {}).values()), sum(effects.get("elements", {}).values())
+    reassigned = sum(line["cases"] for line in effects.get("reassigned", []))
+    counts = [
+        (effects.get("cells_ended"), _("%(count)s cell versions end")),
+        (effects.get("cells_begun"), _("%(count)s cell versions begin")),
+        (cases, _("%(count)s open cases move to another cell")),
+        (reassigned, _("%(count)s of them go to another department")),
+        (
+            effects.get("beyond_reach"),
+            _("%(count)s dispatched cases are recalled: their post does not serve the new cell"),
+        ),
+        (elements, _("%(count)s elements move")),
+    ]
+    return [told % {"count": count} for count, told in counts if count]
+
+
 @transaction.atomic
 def apply_layout(layout_id: UUID, *, by: User | None) -> Layout:
     """Put a draft in force now: versions end and begin, open cases and elements move, closed cases stay.

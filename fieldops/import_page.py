@@ -21,7 +21,7 @@ from gridmap.exchange.reading import ENCODINGS
 from gridmap.geojson import grid_geojson
 from gridmap.models import ImportRun, ImportState
 
-from .imports import IMPORTED, begin_import, districts_of, in_words, order_import, runs_of
+from .imports import begin_import, districts_of, in_words, may_apply, order_import, runs_of
 from .tasks import work_on_imports
 
 SYSTEMS = ["", "WGS84", "CGCS2000", "GCJ02", "BD09", "EPSG:4546", "EPSG:4525"]
@@ -53,11 +53,14 @@ class ImportForm(forms.ModelForm):
 
     class Meta:
         model = ImportRun
-        fields = ["district", "layer", "file", "crs", "encoding", "file_layer", "columns"]
+        fields = [
+            *("district", "layer", "file", "crs", "encoding", "file_layer", "columns"),
+            *("replace", "tolerance_m", "units_follow", "valid_from"),
+        ]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["layer"].choices = [(name, layer.label) for name, layer in IMPORTED.items()]  # type: ignore[attr-defined]
+        self.fields["layer"].choices = [(name, layer.label) for name, layer in LAYERS.items()]  # type: ignore[attr-defined]
 
     def clean_columns(self) -> dict[str, str]:
         """Only names for names."""
@@ -151,16 +154,16 @@ class ImportRunAdmin(RowAdmin):
     def state_view(self, request: HttpRequest, run_id: Any) -> HttpResponse:
         """How far it is, what was found, and whether the person may apply it."""
         run = self._run(request, run_id)
-        may_apply = run.state == ImportState.READY and request.user.has_perm("gridmap.apply_importrun")
+        allowed = run.state == ImportState.READY and may_apply(run, request.user)  # type: ignore[arg-type]
         return JsonResponse(
             {
                 "state": run.state,
                 "label": run.get_state_display(),
                 "progress": run.progress,
                 "understood": run.understood,
-                "summary": in_words(run.summary) if run.summary else [],
+                "summary": in_words(run.summary, run.effects) if run.summary else [],
                 "faults": {"type": "FeatureCollection", "features": run.faults},
-                "may_apply": may_apply,
+                "may_apply": allowed,
             }
         )
 

@@ -8,7 +8,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,11 @@ from gridmap.elements import ComponentRow, Placing, place_components
 from gridmap.exchange.faults import Fault, FileRefused, place_of
 from gridmap.exchange.layers import LAYERS, Layer, LayerName
 from gridmap.exchange.reading import GRID, Feature, Reading, read_file
-from gridmap.models import Component, District, ImportRun, ImportState, RoadSegment
+from gridmap.models import Component, District, ImportRun, ImportState, Layout, RoadSegment
 from gridmap.segments import SegmentRow, lay_out_segments
 
+from .boundaries import MAY_APPLY, effects_in_words
+from .grid_imports import take_layer
 from .models import User
 from .rights import current_posts
 
@@ -49,15 +51,20 @@ class Options:
     tolerance_m: float = 0.05
     replace: bool = True
     units_follow: bool = False
-    valid_from: datetime | None = None
+    valid_from: date | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an import does: counts by what happens, for people; the reading it came from."""
+    """What an import does: counts by what happens, for people; the reading it came from.
+
+    Of a level of the organisation or of cells also the layout, and what it does to open cases and elements.
+    """
 
     summary: dict[str, int]
     reading: Reading
+    effects: dict[str, Any] = field(default_factory=dict)
+    layout: Layout | None = None
 
 
 def bring_in(
@@ -69,12 +76,14 @@ def bring_in(
     by: User | None,
     dry_run: bool = False,
     suffix: str = "",
+    title: str = "",
     told: Told = lambda percent: None,
     expected: Mapping[str, int] | None = None,
 ) -> Outcome:
     """Read a layer from a file and put it into the grid, all of it or nothing; with `dry_run` nothing either way.
 
-    `told` hears the progress in percent. With `expected`, a summary that differs is refused. Raises FileRefused.
+    `told` hears the progress in percent; `title` is what a layout is called. With `expected`, a summary that
+    differs is refused. Raises FileRefused.
     """
     told(5)
     reading = read_file(
@@ -88,19 +97,34 @@ def bring_in(
     )
     told(50)
     with transaction.atomic():
-        summary = _WAYS[layer.name](reading, district, options, by)
+        effects, layout = {}, None
+        if layer.name in _WAYS:
+            summary = _WAYS[layer.name](reading, district, by)
+        else:
+            change = take_layer(
+                *(reading, layer, district),
+                by=by,
+                title=title or path.name,
+                tolerance_m=options.tolerance_m,
+                replace=options.replace,
+                units_follow=options.units_follow,
+                valid_from=options.valid_from,
+                dry_run=dry_run,
+                told=told,
+            )
+            summary, effects, layout = change.summary, change.effects, change.layout
         if expected is not None and summary != expected:
             raise FileRefused(Fault("changed_since", _("The grid has changed since the file was checked")))
         if dry_run:
             transaction.set_rollback(True)
     told(100)
-    return Outcome(summary, reading)
+    return Outcome(summary, reading, effects, layout)
 
 
 # --- layer by layer -------------------------------------------------------------------------------------------
 
 
-def _components(reading: Reading, district: District, options: Options, by: User | None) -> dict[str, int]:
+def _components(reading: Reading, district: District, by: User | None) -> dict[str, int]:
     codes = [feature.code for feature in reading.features]
     there = {
         component.code: component.element
@@ -141,7 +165,7 @@ def _position(feature: Feature) -> tuple[float, float, str]:
     return float(lon), float(lat), "WGS84"
 
 
-def _segments(reading: Reading, district: District, options: Options, by: User | None) -> dict[str, int]:
+def _segments(reading: Reading, district: District, by: User | None) -> dict[str, int]:
     codes = [feature.code for feature in reading.features]
     there = {s.code: s.line for s in RoadSegment.objects.filter(district=district, code__in=codes)}
     rows, faults = [], []
@@ -190,23 +214,25 @@ def _placed(placing: Placing, features: Sequence[Feature]) -> dict[str, int]:
     return {"added": placing.added, "changed": placing.changed, "unchanged": placing.unchanged}
 
 
-_WAYS: dict[str, Callable[[Reading, District, Options, User | None], dict[str, int]]] = {
+# What is neither organisation nor cell; those change by a layout.
+_WAYS: dict[str, Callable[[Reading, District, User | None], dict[str, int]]] = {
     LayerName.ROAD_SEGMENTS: _segments,
     LayerName.COMPONENTS: _components,
 }
-IMPORTED = {name: layer for name, layer in LAYERS.items() if name in _WAYS}
 
 
-def in_words(summary: Mapping[str, int]) -> list[str]:
+def in_words(summary: Mapping[str, int], effects: Mapping[str, Any] | None = None) -> list[str]:
     """What an import does, for people; what is none is left out."""
     words = {
         "added": _("%(count)s are added"),
         "changed": _("%(count)s are changed"),
+        "moved": _("%(count)s get another owner or code"),
+        "ended": _("%(count)s end"),
         "unchanged": _("%(count)s stay as they are"),
+        "others": _("%(count)s of other levels change with them"),
     }
-    return [words[what] % {"count": count} for what, count in summary.items() if count] or [
-        _("Nothing changes")
-    ]
+    lines = [words[what] % {"count": count} for what, count in summary.items() if count]
+    return (lines or [_("Nothing changes")]) + effects_in_words(effects or {})
 
 
 # --- runs of the administrator's page ---------------------------------------------------------------------------
@@ -222,6 +248,11 @@ def districts_of(user: User) -> models.QuerySet[District]:
 def runs_of(user: User) -> models.QuerySet[ImportRun]:
     """The imports that a person may see."""
     return ImportRun.objects.filter(district__in=districts_of(user))
+
+
+def may_apply(run: ImportRun, user: User) -> bool:
+    """Whether a person may apply an import; one that changes boundaries is a layout as well."""
+    return user.has_perm("gridmap.apply_importrun") and (run.layer in _WAYS or user.has_perm(MAY_APPLY))
 
 
 @transaction.atomic
@@ -248,7 +279,7 @@ def begin_import(run: ImportRun, upload: Any, *, by: User) -> ImportRun:
 def order_import(run_id: Any, *, by: User) -> ImportRun:
     """Have a checked import applied by a worker. Raises FileRefused when it is not there to be applied."""
     run = runs_of(by).select_for_update(of=["self"]).filter(pk=run_id, state=ImportState.READY).first()
-    if run is None or not by.has_perm("gridmap.apply_importrun"):
+    if run is None or not may_apply(run, by):
         raise FileRefused(Fault("not_ready", _("The import is not ready to be applied")))
     run.applied_by = by
     _become(run, ImportState.ORDERED, progress=0)
@@ -296,6 +327,7 @@ def _work_on(run: ImportRun) -> None:
             by=run.applied_by or run.started_by,
             dry_run=not applying,
             suffix=Path(run.file_name).suffix,
+            title=run.file_name,
             told=told,
             expected=run.summary if applying else None,
         )
@@ -308,7 +340,8 @@ def _work_on(run: ImportRun) -> None:
         _become(run, ImportState.FAILED)
         _forget_file(run)
     else:
-        run.summary = outcome.summary
+        run.summary, run.effects = outcome.summary, outcome.effects
+        run.layout = outcome.layout if applying else None
         run.understood = {
             "features": len(outcome.reading.features),
             "system": outcome.reading.system,

@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import shapely
@@ -286,6 +287,17 @@ def draft_layout(
         takes_effect_at=takes_effect_at,
         tolerance_m=tolerance_m,
     )
+
+
+def day_begins(day: date, district: District) -> datetime | None:
+    """The first moment of a local day to come; None for today: at once. Raises ValueError for a day that is past."""
+    zone = ZoneInfo(district.time_zone)
+    today = timezone.now().astimezone(zone).date()
+    if day <= today:
+        if day < today:
+            raise ValueError(f"{day} is past")
+        return None
+    return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 @transaction.atomic
@@ -643,7 +655,8 @@ def _free_code(code: str, before: str, after: str, taken: set[str]) -> str:
 class LayerRow:
     """One feature of an imported layer: an organisation, or a cell (its `parent` is the party group).
 
-    `replaces` are former codes whose place it takes, so that lineage, posts and rules go on.
+    `replaces` are former codes whose place it takes, so that lineage, posts and rules go on. What is None, or not said,
+    stays as it is in force.
     """
 
     code: str
@@ -654,8 +667,8 @@ class LayerRow:
     parent: str = ""
     regional_group: str = ""
     replaces: tuple[str, ...] = ()
-    virtual: bool = False
-    synthetic: bool = False
+    virtual: bool | None = None
+    synthetic: bool | None = None
 
 
 @transaction.atomic
@@ -795,7 +808,8 @@ def _planned(
         facts = {"feature": row.code, "count": len(parts), "place": in_words(row.shape)}
         raise LayoutRefused(Fault("several_parts", (row.code,), told % facts, row.shape))
     known = base.cells.get(row.code)
-    kept = (row.parent, row.regional_group, row.synthetic)
+    synthetic = _said(row.synthetic, known.synthetic if known else None)
+    kept = (row.parent, row.regional_group, synthetic)
     same_owners = known is not None and kept == (known.party_group, known.regional_group, known.synthetic)
     if known and same_owners and same_area(known.boundary, parts[0], tolerance_m=tolerance_m):
         return known
@@ -806,9 +820,13 @@ def _planned(
     return CellPlan(
         *(row.code, row.parent, row.regional_group, parts[0]),
         lineage=former.lineage if former else uuid.uuid7(),
-        synthetic=row.synthetic,
+        synthetic=synthetic,
         former=row.replaces or ((row.code,) if known else ()),
     )
+
+
+def _said(said: bool | None, known: bool | None) -> bool:
+    return bool(known if said is None else said)
 
 
 def _outside_owners(base: Grid, rows: Sequence[LayerRow], tolerance_m: float) -> list[Fault]:
@@ -850,8 +868,8 @@ def _take_units(
             boundary=known.boundary if known and base.cells else _multi(row.shape),
             area_name=row.area_name or (known.area_name if known else "") or row.name,
             name_en=row.name_en or (known.name_en if known else ""),
-            virtual=row.virtual,
-            synthetic=row.synthetic,
+            virtual=_said(row.virtual, known.virtual if known else None),
+            synthetic=_said(row.synthetic, known.synthetic if known else None),
             former=tuple(former for former in row.replaces if former in replaced),
         )
     wanted = {code: area for code, area in areas.items() if code not in ending and code not in listed}

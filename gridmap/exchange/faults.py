@@ -28,7 +28,8 @@ class Fault:
     def __str__(self) -> str:
         which = f"{self.feature}" if self.feature is not None else ""
         which += f" ({self.key})" if self.key else ""
-        where = f" [{place_in_words(self.place)}]" if self.place else ""
+        place = place_in_words(self.place)
+        where = f" [{place}]" if place and place not in self.message else ""
         return f"{which + ': ' if which else ''}{self.message} {{{self.code}}}{where}"
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,8 @@ def read_file(
     system = _system_of(stated, raw, values)
     features = _place(shapes, values, system, faults)
     if faults:
+        where = {feature.number: place_of(feature.shape) for feature in features}
+        faults = [replace(f, place=f.place or where.get(f.feature or 0)) for f in faults]
         raise FileRefused(*_in_order(faults))
     return Reading(
         tuple(features),

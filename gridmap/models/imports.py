@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .grid import District
+from .layouts import Layout
 
 
 class ImportState(models.TextChoices):
@@ -62,15 +63,17 @@ class ImportRun(models.Model):
         help_text=_("gaps and overlaps that are nowhere wider are closed"),
     )
     replace = models.BooleanField(
-        _("the file is the whole layer"), default=True, help_text=_("what is not in it ends")
+        _("the file is the whole layer"),
+        default=True,
+        help_text=_("organisations and cells: what is not in it ends"),
     )
     units_follow = models.BooleanField(
         _("organisations follow their cells"),
         default=False,
         help_text=_("areas of the organisations become the union of their new cells"),
     )
-    valid_from = models.DateTimeField(
-        _("in force from"), null=True, blank=True, help_text=_("empty: at once")
+    valid_from = models.DateField(
+        _("in force from"), null=True, blank=True, help_text=_("a local day; empty: at once")
     )
     language = models.CharField(_("language"), max_length=10, editable=False)
     started_by = models.ForeignKey(
@@ -83,6 +86,10 @@ class ImportRun(models.Model):
     understood = models.JSONField(_("how the file was understood"), default=dict, blank=True)
     faults = models.JSONField(_("faults"), default=list, blank=True)
     summary = models.JSONField(_("what changes"), default=dict, blank=True)
+    effects = models.JSONField(_("what it moves"), default=dict, blank=True)
+    layout = models.OneToOneField(
+        Layout, models.PROTECT, verbose_name=_("layout"), null=True, related_name="brought_by"
+    )
     preview = models.JSONField(_("preview"), default=dict, blank=True)
     applied_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, verbose_name=_("applied by"), null=True, related_name="+"

@@ -229,4 +229,4 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "cells.geojson").write_text(json.dumps(collection))
     lines = told(tmp_path / "cells.geojson", LAYERS["cells"]).splitlines()
     assert len(lines) == 16
-    assert lines[0] == "1 (150299001001001): parent is empty {value_missing}"
+    assert lines[0] == "1 (150299001001001): parent is empty {value_missing} [109.805000, 40.605000]"

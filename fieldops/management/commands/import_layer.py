@@ -2,16 +2,16 @@
 
 import json
 from argparse import ArgumentParser
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fieldops.imports import IMPORTED, Options, bring_in, in_words
+from fieldops.imports import Options, bring_in, in_words
 from fieldops.models import User
 from gridmap.exchange.faults import FileRefused
 from gridmap.exchange.layers import LAYERS
@@ -26,7 +26,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("layer", choices=list(IMPORTED))
+        parser.add_argument("layer", choices=list(LAYERS))
         parser.add_argument("file", type=Path)
         parser.add_argument(
             "--crs", default="", help="WGS84, GCJ02, BD09, CGCS2000 or EPSG:…, where the file is silent"
@@ -47,7 +47,9 @@ class Command(BaseCommand):
             "--replace", action="store_true", help="the file is the whole layer: the rest ends"
         )
         parser.add_argument("--units-follow", action="store_true", help="areas follow their cells")
-        parser.add_argument("--valid-from", type=parse_datetime, help="a moment to come, with its zone")
+        parser.add_argument(
+            "--valid-from", type=date.fromisoformat, help="the local day it comes into force, YYYY-MM-DD"
+        )
         parser.add_argument("--district", default="", help="its code, where there are several")
         parser.add_argument("--by", default="", help="login of who answers for it")
         parser.add_argument(
@@ -86,8 +88,10 @@ class Command(BaseCommand):
         reading = outcome.reading
         facts = {"count": len(reading.features), "system": reading.system, "encoding": reading.encoding}
         self.stdout.write(_("%(count)s features read, in %(system)s, text in %(encoding)s") % facts)
-        for line in in_words(outcome.summary):
+        for line in in_words(outcome.summary, outcome.effects):
             self.stdout.write(f"  {line}")
+        if outcome.layout is not None and outcome.layout.takes_effect_at is not None:
+            self.stdout.write(_("It comes into force on %s") % options["valid_from"])
         self.stdout.write(_("Nothing was changed: a dry run.") if dry_run else _("Done."))
 
 

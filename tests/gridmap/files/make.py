@@ -67,7 +67,7 @@ def cell_code(x: int, y: int) -> str:
 
 def cell(x: int, y: int, shape: shapely.Geometry | None = None, **values: Any) -> Feature:
     code = cell_code(x, y)
-    group = {"parent": f"{code[:12]}01", "regional_group": f"150299J{y // 2 + 1}"}
+    group = {"parent": f"{code[:12]}G01", "regional_group": f"150299J{y // 2 + 1}"}
     return feature(values.pop("code", code), shape or box(x, y), **{**group, **values})
 
 
@@ -178,7 +178,7 @@ def topology() -> None:
     geojson("cell_code_short.geojson", changed(cells(), 3, code="1502990010"))
     geojson("cell_code_twice.geojson", changed(cells(), 2, code=cell_code(0, 0)))
     geojson("cell_code_of_another_community.geojson", changed(cells(), 1, code="150299002001009"))
-    geojson("cell_parent_unknown.geojson", changed(cells(), 5, parent="15029900100199"))
+    geojson("cell_parent_unknown.geojson", changed(cells(), 5, parent="150299001001G99"))
     geojson("cells_overlap.geojson", changed(cells(), 6, shape=box(1, 1, 1.1, 1)))
     geojson("cells_gap.geojson", [f for n, f in enumerate(cells(), 1) if n != 6])
     geojson("street_code_twice.geojson", changed(streets(), 2, code="150299001"))
@@ -197,6 +197,7 @@ def shapes_and_places() -> None:
     geojson("wrong_type.geojson", changed(streets(), 2, shape=shapely.Point(109.83, 40.62)))
     lines = changed(streets(), 2, shape=shapely.LineString([(109.82, 40.60), (109.84, 40.64)]))
     geojson("line_as_area.geojson", lines)
+    geojson("out_of_china.geojson", changed(streets(), 2, shape=shapely.box(2.3, 48.8, 2.4, 48.9)))
     geojson("swapped_axes.geojson", changed(streets(), 2, shape=turned(box(2, 0, 2, 4))))
     geojson(
         "not_where_it_says.geojson",
