@@ -79,8 +79,11 @@ class EventClassAdmin(RowAdmin):
 class ResponsibilityRuleAdmin(RowAdmin):
     """Who is responsible for what and where."""
 
-    list_display = ["number", "kind", "major", "minor", "unit", "department", "source"]
-    list_filter = ["kind", "department"]
+    list_display = [
+        *("number", "kind", "major", "minor", "condition", "unit", "department", "party"),
+        *("valid_from", "valid_to", "source"),
+    ]
+    list_filter = ["kind", "department", "party"]
     list_select_related = ["unit", "department"]
     raw_id_fields = ["unit"]
 

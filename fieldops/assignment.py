@@ -1,16 +1,31 @@
-"""Who is responsible: the most specific rule wins, first by class, then by area, and says why."""
+"""Who is responsible: the most specific rule wins, and says why. Two rules never stand equal (`ResponsibilityRule`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import BigIntegerField, Case, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.utils.translation import gettext as _
 
-from gridmap.models import Cell, Department
+from gridmap.models import Cell, Component, Department
 
-from .models import EventClass, Post, ResponsibilityRule
+from .lifecycle import now
+from .models import EventClass, FilingCondition, Party, Post, ResponsibilityRule
 from .status import Role
+
+# From the most specific to the least; each entry counts only where those before it are equal.
+ORDER = (
+    Case(When(~Q(minor=""), then=3), When(~Q(major=""), then=2), When(~Q(kind=""), then=1), default=0).desc(),
+    F("condition").desc(nulls_last=True),
+    F("unit__level").desc(nulls_last=True),
+    Case(
+        When(party=Party.MAINTAINING, then=3),
+        When(party=Party.OWNING, then=2),
+        When(party=Party.MANAGING, then=1),
+        default=0,
+    ).desc(),
+)
 
 
 @dataclass(frozen=True)
@@ -22,28 +37,61 @@ class Assignment:
     why: dict[str, Any]
 
 
-def find_responsible(event_class: EventClass, cell: Cell) -> Assignment | None:
-    """The department responsible for this class in this cell, or None when no rule fits. One statement."""
-    units = cell.unit_ids
-    fitting = list(
+def find_responsible(
+    event_class: EventClass,
+    cell: Cell,
+    *,
+    condition: FilingCondition | None = None,
+    component: Component | None = None,
+    at: datetime | None = None,
+) -> Assignment | None:
+    """The department responsible for this in this cell at the moment, or None when no rule fits.
+
+    One statement, where the departments of the component have been read with it.
+    """
+    fitting = fitting_rules(event_class, cell, condition=condition, component=component, at=at)
+    ranked = list(
+        fitting.annotate(handler=Subquery(handlers(OuterRef("answers"), cell.unit_ids).values("pk")[:1]))[:2]
+    )
+    if not ranked:
+        return None
+    winner = ranked[0]
+    why = {"rule": scope_of(winner)}
+    if len(ranked) > 1:
+        why["over"] = scope_of(ranked[1])
+    department: Department = getattr(component if winner.party else winner, winner.party or "department")
+    return Assignment(department=department, post_id=winner.handler, why=why)
+
+
+def fitting_rules(
+    event_class: EventClass,
+    cell: Cell,
+    *,
+    condition: FilingCondition | None = None,
+    component: Component | None = None,
+    at: datetime | None = None,
+) -> QuerySet[ResponsibilityRule]:
+    """Every rule that fits, the most specific first; `answers` is the id of the department it means."""
+    at = at or now()
+    parties = {party: getattr(component, f"{party}_id", None) for party in Party.values}
+    named = [When(party=party, then=Value(department)) for party, department in parties.items() if department]
+    return (
         ResponsibilityRule.objects.filter(
-            Q(kind="") | Q(kind=event_class.kind),
-            Q(major="") | Q(major=event_class.major),
-            Q(minor="") | Q(minor=event_class.minor),
-            Q(unit__isnull=True) | Q(unit__in=units),
+            Q(condition__isnull=True) | Q(condition=condition.number if condition else None),
+            Q(unit__isnull=True) | Q(unit__in=cell.unit_ids),
+            Q(valid_from__isnull=True) | Q(valid_from__lte=at),
+            Q(valid_to__isnull=True) | Q(valid_to__gt=at),
             district_id=cell.district_id,
+            kind__in=["", event_class.kind],
+            major__in=["", event_class.major],
+            minor__in=["", event_class.minor],
+            party__in=["", *(party for party, department in parties.items() if department)],
         )
         .select_related("department", "unit")
-        .annotate(handler=Subquery(handlers(OuterRef("department"), units).values("pk")[:1]))
+        .defer("unit__boundary")
+        .annotate(answers=Case(*named, default=F("department_id"), output_field=BigIntegerField()))
+        .order_by(*ORDER)
     )
-    if not fitting:
-        return None
-    fitting.sort(key=_specificity, reverse=True)
-    winner = fitting[0]
-    why = {"rule": _scope(winner)}
-    if len(fitting) > 1:
-        why["over"] = _scope(fitting[1])
-    return Assignment(department=winner.department, post_id=winner.handler, why=why)
 
 
 def handlers(department: Department | OuterRef, units: Sequence[int]) -> QuerySet[Post]:
@@ -53,18 +101,19 @@ def handlers(department: Department | OuterRef, units: Sequence[int]) -> QuerySe
     )
 
 
-def _specificity(rule: ResponsibilityRule) -> tuple[int, int]:
-    by_class = 3 if rule.minor else 2 if rule.major else 1 if rule.kind else 0
-    return by_class, rule.unit.level if rule.unit else 0
-
-
-def _scope(rule: ResponsibilityRule) -> dict[str, Any]:
-    return {
+def scope_of(rule: ResponsibilityRule) -> dict[str, Any]:
+    """What a rule is about, as a case keeps it: the rule may change afterwards."""
+    scope = {
         "number": rule.number,
         "kind": rule.kind,
         "class": f"{rule.major}{rule.minor}",
         "unit": rule.unit.area_name if rule.unit else "",
     }
+    if rule.condition:
+        scope["condition"] = rule.condition
+    if rule.party:
+        scope["party"] = rule.party
+    return scope
 
 
 def explain(why: dict[str, Any]) -> str:
@@ -73,16 +122,21 @@ def explain(why: dict[str, Any]) -> str:
         return ""
     if "by_hand" in why:
         return _("decided by the dispatcher: %(reason)s") % {"reason": why["by_hand"]}
-    told = _told(why["rule"])
+    told = told_scope(why["rule"])
     if "over" in why:
-        return _("%(winner)s, over %(other)s") % {"winner": told, "other": _told(why["over"])}
+        return _("%(winner)s, over %(other)s") % {"winner": told, "other": told_scope(why["over"])}
     return told
 
 
-def _told(scope: dict[str, Any]) -> str:
+def told_scope(scope: dict[str, Any]) -> str:
+    """A scope in the reader's language: “rule 12: class 0103 in 先锋道街道”."""
     kinds = {"event": _("events"), "component": _("components"), "": _("everything")}
     what = _("class %(code)s") % {"code": scope["class"]} if scope["class"] else kinds[scope["kind"]]
+    if "condition" in scope:
+        what = _("%(what)s, condition %(number)s") % {"what": what, "number": scope["condition"]}
     facts = {"number": scope["number"], "what": what, "unit": scope["unit"]}
-    if scope["unit"]:
-        return _("rule %(number)s: %(what)s in %(unit)s") % facts
-    return _("rule %(number)s: %(what)s") % facts
+    told = _("rule %(number)s: %(what)s in %(unit)s") if scope["unit"] else _("rule %(number)s: %(what)s")
+    if "party" in scope:
+        party = Party(scope["party"]).label
+        return _("%(rule)s (the component's %(party)s)") % {"rule": told % facts, "party": party}
+    return told % facts

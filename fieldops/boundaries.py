@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 import shapely
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -336,6 +337,5 @@ def _inherit(heirs: Mapping[int, int]) -> None:
             continue
         Post.objects.filter(unit=former).update(unit=heir)
         for rule in ResponsibilityRule.objects.filter(unit=former):
-            scope = {"kind": rule.kind, "major": rule.major, "minor": rule.minor, "unit": heir}
-            if not ResponsibilityRule.objects.filter(district=rule.district_id, **scope).exists():
+            with suppress(IntegrityError), transaction.atomic():
                 ResponsibilityRule.objects.filter(pk=rule.pk).update(unit=heir)

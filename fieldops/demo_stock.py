@@ -113,10 +113,13 @@ def planned_components(
             "major", "minor"
         )
     )
-    rules = ResponsibilityRule.objects.filter(district=district, unit=None, kind__in=["", Kind.COMPONENT])
+    rules = ResponsibilityRule.objects.filter(
+        district=district, unit=None, condition=None, party="", kind__in=["", Kind.COMPONENT]
+    )
     managing = {
         (rule.major, rule.minor): rule.department.code
         for rule in rules.select_related("department").order_by("number")
+        if rule.department
     }
     owners = sorted(Department.objects.filter(district=district).values_list("code", flat=True))
     weights = [COMMON.get(each.name, 1) for each in classes]

@@ -49,7 +49,9 @@ def file(event_id: UUID, *, by: User, condition_id: int | None = None, version: 
         raise UnknownCondition
     at = now()
     steps = [take_step(event, Step.FILE, actor=actor, at=at, data={"condition": event.condition_id})]
-    assignment = find_responsible(event.event_class, event.cell)
+    assignment = find_responsible(
+        event.event_class, event.cell, condition=event.condition, component=event.component
+    )
     if assignment:
         event.department, event.responsibility = assignment.department, assignment.why
         steps.append(take_step(event, Step.ASSIGN, actor=SYSTEM, at=at, data={"why": assignment.why}))
@@ -69,7 +71,9 @@ def assign(
     """Name the responsible department: the rules' answer, or another one by hand with a reason."""
     event, actor = _begin(Step.ASSIGN, event_id, by=by, version=version)
     if department_id is None:
-        assignment = find_responsible(event.event_class, event.cell)
+        assignment = find_responsible(
+            event.event_class, event.cell, condition=event.condition, component=event.component
+        )
         if assignment is None:
             raise NoResponsibleDepartment
         event.department, event.responsibility = assignment.department, assignment.why

@@ -74,7 +74,9 @@ def move(
     event.cell, event.cell_candidates, event.outside_m = cell, [], None
     if event.status not in (Status.FILED, Status.ASSIGNED) or "by_hand" in event.responsibility:
         return [step]
-    assignment = find_responsible(event.event_class, cell)
+    assignment = find_responsible(
+        event.event_class, cell, condition=event.condition, component=event.component
+    )
     if assignment is None or (assignment.department, assignment.why) == (
         event.department,
         event.responsibility,

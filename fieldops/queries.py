@@ -281,6 +281,9 @@ def open_work(posts: Iterable[Post]) -> list[dict[str, Any]]:
             "id": order.pk,
             "post": order.post_id,
             "department": order.department.name,
+            "why": explain(order.event.responsibility)
+            if order.department_id == order.event.department_id
+            else "",
             "dispatched_at": order.dispatched_at,
             "due_at": order.due_at,
             "seen_at": order.seen_at,

@@ -321,6 +321,9 @@ class OrderOut(serializers.Serializer):
     id = serializers.UUIDField()
     post = serializers.IntegerField()
     department = serializers.CharField()
+    why = serializers.CharField(
+        allow_blank=True, help_text="which rule names the department, over which other"
+    )
     dispatched_at = serializers.DateTimeField()
     due_at = serializers.DateTimeField()
     seen_at = serializers.DateTimeField(allow_null=True)

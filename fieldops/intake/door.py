@@ -98,7 +98,7 @@ def _take_in(draft: Draft) -> Receipt:
     event_class, facts = _look_up(draft, cell, point)
     if component and event_class.kind == Kind.COMPONENT and component.event_class.code != event_class.code:
         raise ComponentOfAnotherClass(component_class=component.event_class.key)
-    assignment = find_responsible(event_class, cell)
+    assignment = find_responsible(event_class, cell, condition=facts["condition"], component=component, at=at)
 
     event = Event(
         district=cell.district,
@@ -176,7 +176,9 @@ def _component_meant(draft: Draft, point: Point) -> tuple[Component, Point]:
     Raises UnknownComponent, and ComponentElsewhere when the reporter is too far from it to mean it.
     """
     component = (
-        Component.objects.select_related("event_class", "element__cell__district")
+        Component.objects.select_related(
+            "event_class", "element__cell__district", "managing", "owning", "maintaining"
+        )
         .defer("element__cell__boundary")
         .filter(code=draft.component, district=draft.post.district_id, element__ended_at__isnull=True)
         .first()

@@ -19,7 +19,7 @@ from .history import (
 from .keeping import AccessAct, AccessPurpose, ElementAccess, ElementAct, ElementSubmission, SegmentChief
 from .people import Holding, Post, User
 from .reckoning import Reckoning
-from .rules import Channel, IntakePolicy, ResponsibilityRule, Stage, StageLimit
+from .rules import Channel, IntakePolicy, Party, ResponsibilityRule, Stage, StageLimit
 from .satisfaction import CallBack, CallBackPolicy, ContactAccess, Rating, Way
 from .standard import EventClass, FilingCondition, Kind, LimitUnit
 from .supervision import Card, Occasion, Supervision, SupervisionRule
@@ -48,6 +48,7 @@ __all__ = [
     "Kind",
     "LimitUnit",
     "Occasion",
+    "Party",
     "Photo",
     "Post",
     "PostChange",

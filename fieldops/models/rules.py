@@ -1,20 +1,36 @@
 """What a district decides by rows: who is responsible, what goes straight through, how long a stage may last."""
 
 from django.contrib.gis.db import models
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import RangeOperators
 from django.core.validators import MinValueValidator
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from gridmap.models import Department, District, GridUnit
+from gridmap.models.grid import VALIDITY
 
 from .standard import Kind
 
 
-class ResponsibilityRule(models.Model):
-    """Class × area → department. The most specific rule wins: first by class, then by area.
+class Party(models.TextChoices):
+    """Who answers for a component, as its own row says."""
 
-    An empty field means *any*. Two rules of the same specificity cannot both match one case: at most one
-    minor, one major, one kind and one unit of each level fit it, and a scope is unique.
+    MANAGING = "managing", _("managing department")
+    OWNING = "owning", _("owning department")
+    MAINTAINING = "maintaining", _("maintaining department")
+
+
+class ResponsibilityRule(models.Model):
+    """Class × filing condition × area × party of the component → department, for a time. The most specific wins.
+
+    An empty field means *any*; an empty end of the validity means without end there. `party` names a department
+    of the component that the case is about, instead of a fixed one: such a rule fits only where there is one.
+
+    Compared first by class, then by condition, area and party (`fieldops.assignment.ORDER`). Two rules that fit one
+    case at one moment never stand equal: a case has one class, one condition and one organisation of each level,
+    so equal ones would have the same scope at the same time, which the exclusion constraint forbids.
     """
 
     district = models.ForeignKey(District, models.CASCADE, verbose_name=_("district"), related_name="rules")
@@ -22,35 +38,82 @@ class ResponsibilityRule(models.Model):
     kind = models.CharField(_("kind"), max_length=10, choices=Kind, blank=True)
     major = models.CharField(_("major class"), max_length=2, blank=True)
     minor = models.CharField(_("minor class"), max_length=3, blank=True)
+    condition = models.PositiveSmallIntegerField(
+        _("number of the filing condition"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("within the class; empty: any"),
+    )
     unit = models.ForeignKey(
         GridUnit, models.CASCADE, verbose_name=_("area"), null=True, blank=True, related_name="rules"
     )
     department = models.ForeignKey(
-        Department, models.PROTECT, verbose_name=_("department"), related_name="rules"
+        Department, models.PROTECT, verbose_name=_("department"), null=True, blank=True, related_name="rules"
     )
+    party = models.CharField(
+        _("department of the component"),
+        max_length=11,
+        choices=Party,
+        blank=True,
+        help_text=_("instead of a department: the one that the component names"),
+    )
+    valid_from = models.DateTimeField(_("in force from"), null=True, blank=True)
+    valid_to = models.DateTimeField(_("in force until"), null=True, blank=True)
     source = models.CharField(_("source"), max_length=200, blank=True)
 
     class Meta:
         verbose_name = _("responsibility rule")
         verbose_name_plural = _("responsibility rules")
         ordering = ["number"]
+        indexes = [models.Index(fields=["district", "kind", "major", "minor"], name="rule_by_class")]
         constraints = [
             models.UniqueConstraint(
                 fields=["district", "number"], name="a_rule_number_is_unique_in_its_district"
             ),
-            models.UniqueConstraint(
-                fields=["district", "kind", "major", "minor", "unit"],
-                name="a_scope_has_one_responsible_department",
-                nulls_distinct=False,
+            ExclusionConstraint(
+                name="a_scope_has_one_responsible_department_at_a_time",
+                expressions=[
+                    ("district", RangeOperators.EQUAL),
+                    ("kind", RangeOperators.EQUAL),
+                    ("major", RangeOperators.EQUAL),
+                    ("minor", RangeOperators.EQUAL),
+                    (Coalesce("condition", 0), RangeOperators.EQUAL),
+                    (
+                        Coalesce("unit_id", Value(0), output_field=models.BigIntegerField()),
+                        RangeOperators.EQUAL,
+                    ),
+                    ("party", RangeOperators.EQUAL),
+                    (VALIDITY, RangeOperators.OVERLAPS),
+                ],
+                violation_error_message=_("another rule has this scope at that time"),
             ),
             models.CheckConstraint(
                 condition=(Q(minor="") | ~Q(major="")) & (Q(major="") | ~Q(kind="")),
                 name="a_minor_names_its_major_and_a_major_its_kind",
             ),
+            models.CheckConstraint(
+                condition=Q(condition__isnull=True) | Q(condition__gt=0) & ~Q(minor=""),
+                name="a_condition_is_one_of_a_minor_class",
+            ),
+            models.CheckConstraint(condition=Q(kind__in=["", *Kind.values]), name="a_rule_has_a_known_kind"),
+            models.CheckConstraint(
+                condition=Q(party="", department__isnull=False)
+                | Q(party__in=Party.values, department__isnull=True),
+                name="a_rule_names_a_department_or_a_party_of_the_component",
+                violation_error_message=_("name either a department or a department of the component"),
+            ),
+            models.CheckConstraint(
+                condition=Q(valid_from__isnull=True)
+                | Q(valid_to__isnull=True)
+                | Q(valid_to__gt=models.F("valid_from")),
+                name="a_rule_ends_after_it_began",
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.number}: {self.kind}/{self.major}{self.minor} {self.unit or ''} → {self.department}"
+        who = self.department or self.get_party_display()
+        return f"{self.number}: {self.kind}/{self.major}{self.minor} {self.unit or ''} → {who}"
 
 
 class Channel(models.TextChoices):
