@@ -7,9 +7,11 @@ from knox.models import AuthToken
 from unfold.admin import TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from gridmap.administration import RowAdmin
+from gridmap.admin import CalendarDayAdmin, DistrictAdmin
+from gridmap.administration import RowAdmin, RuleAdmin
 
 from . import import_page as import_page  # registers the page of imports
+from .foresight import CARDS, DEADLINES, HOLDERS, OWNERS, PAIRS, WAYS_IN
 from .models import (
     AccessPurpose,
     CallBackPolicy,
@@ -47,9 +49,10 @@ class PersonAdmin(RowAdmin, UserAdmin):
 
 
 @admin.register(Post)
-class PostAdmin(RowAdmin):
+class PostAdmin(RuleAdmin):
     """Posts and their holders."""
 
+    forecasts = (HOLDERS,)
     list_display = ["name", "role", "unit", "department"]
     list_filter = ["role"]
     search_fields = ["name"]
@@ -66,9 +69,10 @@ class ConditionInline(TabularInline):
 
 
 @admin.register(EventClass)
-class EventClassAdmin(RowAdmin):
+class EventClassAdmin(RuleAdmin):
     """Classes and their filing conditions."""
 
+    forecasts = (DEADLINES, OWNERS)
     list_display = ["key", "name", "major_name", "edition"]
     list_filter = ["edition", "kind", "major_name"]
     search_fields = ["name"]
@@ -76,9 +80,10 @@ class EventClassAdmin(RowAdmin):
 
 
 @admin.register(ResponsibilityRule)
-class ResponsibilityRuleAdmin(RowAdmin):
+class ResponsibilityRuleAdmin(RuleAdmin):
     """Who is responsible for what and where."""
 
+    forecasts = (OWNERS, PAIRS)
     list_display = [
         *("number", "kind", "major", "minor", "condition", "unit", "department", "party"),
         *("valid_from", "valid_to", "source"),
@@ -89,30 +94,33 @@ class ResponsibilityRuleAdmin(RowAdmin):
 
 
 @admin.register(IntakePolicy)
-class IntakePolicyAdmin(RowAdmin):
+class IntakePolicyAdmin(RuleAdmin):
     """Which channels go straight through."""
 
+    forecasts = (WAYS_IN,)
     list_display = ["channel", "straight_through"]
 
 
 @admin.register(StageLimit)
-class StageLimitAdmin(RowAdmin):
+class StageLimitAdmin(RuleAdmin):
     """How long each stage of a case may last."""
 
+    forecasts = (DEADLINES, CARDS)
     list_display = ["district", "stage", "urgent", "minutes"]
     list_filter = ["stage"]
 
 
 @admin.register(SupervisionRule)
-class SupervisionRuleAdmin(RowAdmin):
+class SupervisionRuleAdmin(RuleAdmin):
     """When somebody is pressed, how hard, and who."""
 
+    forecasts = (CARDS,)
     list_display = ["occasion", "stage", "unanswered", "percent", "card", "level", "answer_minutes"]
     list_filter = ["occasion", "card"]
 
 
 @admin.register(CallBackPolicy)
-class CallBackPolicyAdmin(RowAdmin):
+class CallBackPolicyAdmin(RuleAdmin):
     """How long reporters are waited for, and until when they have a case reopened."""
 
     list_display = ["district", "answer_days", "reopen_days"]
@@ -135,9 +143,13 @@ class AccessPurposeAdmin(RowAdmin):
 
 
 @admin.register(SegmentChief)
-class SegmentChiefAdmin(RowAdmin):
+class SegmentChiefAdmin(RuleAdmin):
     """Which street chief's post answers for which road segment."""
 
     list_display = ["segment", "post", "since", "until"]
     list_select_related = ["segment", "post"]
     autocomplete_fields = ["segment", "post"]
+
+
+# What hours and days do to cases is known here; the rows below know nothing of cases.
+DistrictAdmin.forecasts = CalendarDayAdmin.forecasts = (DEADLINES,)

@@ -1,6 +1,6 @@
 """Who is responsible: the most specific rule wins, and says why. Two rules never stand equal (`ResponsibilityRule`)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -72,26 +72,58 @@ def fitting_rules(
     at: datetime | None = None,
 ) -> QuerySet[ResponsibilityRule]:
     """Every rule that fits, the most specific first; `answers` is the id of the department it means."""
-    at = at or now()
-    parties = {party: getattr(component, f"{party}_id", None) for party in Party.values}
-    named = [When(party=party, then=Value(department)) for party, department in parties.items() if department]
+    return rules_for(
+        district=cell.district_id,
+        event_class=(event_class.kind, event_class.major, event_class.minor),
+        condition=condition.number if condition else None,
+        units=cell.unit_ids,
+        parties={party: getattr(component, f"{party}_id", None) for party in Party.values},
+        at=at or now(),
+    )
+
+
+def rules_for(
+    *,
+    district: Any,
+    event_class: tuple[Any, Any, Any],
+    condition: Any,
+    units: Iterable[Any],
+    parties: Mapping[str, Any],
+    at: datetime,
+) -> QuerySet[Any]:
+    """The same of plain values, or of an outer statement's columns (`OuterRef`): so many cases are answered at once.
+
+    `event_class` is kind, major and minor; `condition` a number; `parties` ids of departments by `Party`.
+    """
+    kind, major, minor = event_class
+    in_area = Q(unit__isnull=True)
+    for unit in units:
+        in_area |= Q(unit=unit)
+    named = [When(party=party, then=_as_id(department)) for party, department in parties.items()]
+    by_condition = Q(condition__isnull=True)
+    if condition is not None:
+        by_condition |= Q(condition=condition)
     return (
         ResponsibilityRule.objects.filter(
-            Q(condition__isnull=True) | Q(condition=condition.number if condition else None),
-            Q(unit__isnull=True) | Q(unit__in=cell.unit_ids),
+            in_area,
+            by_condition,
             Q(valid_from__isnull=True) | Q(valid_from__lte=at),
             Q(valid_to__isnull=True) | Q(valid_to__gt=at),
-            district_id=cell.district_id,
-            kind__in=["", event_class.kind],
-            major__in=["", event_class.major],
-            minor__in=["", event_class.minor],
-            party__in=["", *(party for party, department in parties.items() if department)],
+            district=district,
+            kind__in=["", kind],
+            major__in=["", major],
+            minor__in=["", minor],
         )
+        .annotate(answers=Case(*named, default=F("department_id"), output_field=BigIntegerField()))
+        .filter(answers__isnull=False)
         .select_related("department", "unit")
         .defer("unit__boundary")
-        .annotate(answers=Case(*named, default=F("department_id"), output_field=BigIntegerField()))
         .order_by(*ORDER)
     )
+
+
+def _as_id(department: Any) -> Any:
+    return department if isinstance(department, OuterRef) else Value(department, BigIntegerField())
 
 
 def handlers(department: Department | OuterRef, units: Sequence[int]) -> QuerySet[Post]:

@@ -95,7 +95,7 @@ def _out_of_step(rules: Rules) -> Iterator[UUID]:
         district=rules.district,
     )
     for event in events.select_related("condition", "district").order_by("pk").iterator(chunk_size=500):
-        if any(getattr(event, name) != value for name, value in _deadlines(event, rules).items()):
+        if any(getattr(event, name) != value for name, value in deadlines_under(event, rules).items()):
             yield event.pk
 
 
@@ -107,7 +107,7 @@ def reckon(event_id: UUID, rules: Rules) -> bool:
         return False
     order = event.work_orders.select_for_update().filter(finished_at__isnull=True).first()
     changed = {
-        name: value for name, value in _deadlines(event, rules).items() if getattr(event, name) != value
+        name: value for name, value in deadlines_under(event, rules).items() if getattr(event, name) != value
     }
     moved = {
         name: (getattr(event, name), changed[name]) for name in ("due_at", "stage_due_at") if name in changed
@@ -126,7 +126,7 @@ def reckon(event_id: UUID, rules: Rules) -> bool:
     return True
 
 
-def _deadlines(event: Event, rules: Rules) -> dict[str, Any]:
+def deadlines_under(event: Event, rules: Rules) -> dict[str, Any]:
     """What a case's deadlines are by these rules."""
     found: dict[str, Any] = {}
     if event.status in RUNNING and event.condition is not None:

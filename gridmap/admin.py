@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from .administration import RowAdmin
+from .administration import RowAdmin, RuleAdmin
 from .models import (
     CalendarDay,
     Department,
@@ -18,7 +18,7 @@ from .models import (
 
 
 @admin.register(District)
-class DistrictAdmin(RowAdmin):
+class DistrictAdmin(RuleAdmin):
     """Districts."""
 
     list_display = ["code", "name", "time_zone", "class_edition"]
@@ -33,7 +33,7 @@ class DepartmentAdmin(RowAdmin):
 
 
 @admin.register(CalendarDay)
-class CalendarDayAdmin(RowAdmin):
+class CalendarDayAdmin(RuleAdmin):
     """Public holidays and make-up working days."""
 
     list_display = ["day", "working", "name"]

@@ -1,11 +1,17 @@
 """What every page of rows shares: the theme, and the history of a row as triggers keep it."""
 
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from django.contrib.admin.options import IS_POPUP_VAR
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
+from django.contrib.messages import get_messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db import connection, transaction
+from django.db.models import Model, ProtectedError, QuerySet, RestrictedError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
@@ -13,6 +19,7 @@ from pghistory.core import event_models
 from unfold.admin import ModelAdmin
 
 SHOWN_CHANGES = 200
+T = TypeVar("T")
 
 
 class RowAdmin(ModelAdmin):
@@ -41,6 +48,122 @@ class RowAdmin(ModelAdmin):
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/kept_history.html", context)
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What one change would do to one thing: to which, from what, to what."""
+
+    what: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is looked at before and after a change that is taken back again.
+
+    `begin` looks, and returns what looks again and tells the difference.
+    """
+
+    title: Any
+    begin: Callable[[], Callable[[], Iterable[Moved]]]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a change would do to one kind of thing, grouped by from and to; `more` groups are not shown."""
+
+    title: str
+    total: int
+    groups: list[tuple[str, str, int, list[str]]]
+    more: int
+
+
+SHOWN_GROUPS = 100
+SHOWN_IN_A_GROUP = 12
+CHECKED = "_checked"
+
+
+def foretell(change: Callable[[], T], forecasts: Sequence[Forecast]) -> tuple[T, list[Effect]]:
+    """Make a change, look what it does, and take it back: it is judged by what it does, not by what is guessed."""
+    with transaction.atomic():
+        begun = [(forecast.title, forecast.begin()) for forecast in forecasts]
+        made = change()
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        effects = [_effect(str(title), list(look_again())) for title, look_again in begun]
+        transaction.set_rollback(True)
+    return made, effects
+
+
+def _effect(title: str, moved: list[Moved]) -> Effect:
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for one in moved:
+        groups[one.before, one.after].append(one.what)
+    ranked = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    shown = [(*turn, len(what), sorted(what)[:SHOWN_IN_A_GROUP]) for turn, what in ranked[:SHOWN_GROUPS]]
+    return Effect(title, len(moved), shown, max(0, len(ranked) - SHOWN_GROUPS))
+
+
+class RuleAdmin(RowAdmin):
+    """A page of rules: between the form and saving stands what the change would do (`forecasts`)."""
+
+    forecasts: Sequence[Forecast] = ()
+    delete_confirmation_template = "admin/check_before_deleting.html"
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The form; what it would do; and only then the change."""
+
+        def save() -> HttpResponse:
+            return super(RuleAdmin, self).changeform_view(request, object_id, form_url, extra_context)
+
+        if request.method != "POST" or CHECKED in request.POST or IS_POPUP_VAR in request.POST:
+            return save()
+        with transaction.atomic():
+            response, effects = foretell(save, self.forecasts)
+        if response.status_code != 302:  # the form has faults, and says which
+            return response
+        _forget_messages(request)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Check before saving"),
+            "effects": effects,
+            "fields": [(name, value) for name, values in request.POST.lists() for value in values],
+            "checked": CHECKED,
+            "opts": self.opts,
+            "object_id": object_id,
+        }
+        return TemplateResponse(request, "admin/check_before_saving.html", context)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The same before a row is deleted."""
+        row = self.get_object(request, unquote(object_id))
+        if request.method != "POST" and row is not None and self.has_delete_permission(request, row):
+            try:
+                _made, effects = foretell(row.delete, self.forecasts)
+            except (ProtectedError, RestrictedError):
+                effects = []  # the page says what stands in the way
+            extra_context = {"effects": effects, **(extra_context or {})}
+        return super().delete_view(request, object_id, extra_context)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Not many at once: nobody would see what it does."""
+        return {name: one for name, one in super().get_actions(request).items() if name != "delete_selected"}
+
+
+def _forget_messages(request: HttpRequest) -> None:
+    """Of a change that was taken back."""
+    storage: Any = get_messages(request)
+    storage._queued_messages.clear()
 
 
 def kept_states(kind: type[Model]) -> QuerySet[Any] | None:

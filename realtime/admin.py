@@ -5,13 +5,13 @@ looked at only.
 from django.contrib import admin
 from django.http import HttpRequest
 
-from gridmap.administration import RowAdmin
+from gridmap.administration import RowAdmin, RuleAdmin
 
 from .models import ContactDetail, DeliveryPolicy, LetterRetention, Shift, TrackAccess, TrackPolicy
 
 
 @admin.register(DeliveryPolicy)
-class DeliveryPolicyAdmin(RowAdmin):
+class DeliveryPolicyAdmin(RuleAdmin):
     """Who is told, and when, of a letter that nobody acknowledges."""
 
     list_display = [
@@ -34,7 +34,7 @@ class ContactDetailAdmin(RowAdmin):
 
 
 @admin.register(LetterRetention)
-class LetterRetentionAdmin(RowAdmin):
+class LetterRetentionAdmin(RuleAdmin):
     """When letters are dropped."""
 
     list_display = ["district", "keep_days", "keep_acknowledged_days", "device_forgotten_days"]
@@ -57,7 +57,7 @@ class ReadOnly(RowAdmin):
 
 
 @admin.register(TrackPolicy)
-class TrackPolicyAdmin(RowAdmin):
+class TrackPolicyAdmin(RuleAdmin):
     """How long tracks are kept, and what is doubted."""
 
     list_display = ["district", "keep_days", "longest_shift_hours", "impossible_speed_kmh"]

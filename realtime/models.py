@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from fieldops.models import Event, Post, User
 from gridmap.coordinates import DECLARED_SYSTEM
 from gridmap.models import WGS84, District
+from gridmap.models.history import kept_history
 
 from . import notify
 
@@ -459,3 +460,15 @@ class TrackAccess(models.Model):
 
     def __str__(self) -> str:
         return f"{self.by} → {self.shift}"
+
+
+class DeliveryPolicyChange(kept_history(DeliveryPolicy)):  # type: ignore[misc]
+    """A state of a delivery policy's row."""
+
+
+class LetterRetentionChange(kept_history(LetterRetention)):  # type: ignore[misc]
+    """A state of a row of how long letters are kept."""
+
+
+class TrackPolicyChange(kept_history(TrackPolicy)):  # type: ignore[misc]
+    """A state of a row of how long tracks are kept."""

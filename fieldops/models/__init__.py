@@ -5,6 +5,7 @@ Positions are WGS-84 (EPSG:4326); times are UTC.
 """
 
 from .cases import Event, Photo, Report, Transition, WorkOrder
+from .coverage import ClassInPlace
 from .history import (
     CallBackPolicyChange,
     EventClassChange,
@@ -13,6 +14,7 @@ from .history import (
     IntakePolicyChange,
     PostChange,
     ResponsibilityRuleChange,
+    SegmentChiefChange,
     StageLimitChange,
     SupervisionRuleChange,
 )
@@ -32,6 +34,7 @@ __all__ = [
     "CallBackPolicyChange",
     "Card",
     "Channel",
+    "ClassInPlace",
     "ContactAccess",
     "ElementAccess",
     "ElementAct",
@@ -58,6 +61,7 @@ __all__ = [
     "ResponsibilityRule",
     "ResponsibilityRuleChange",
     "SegmentChief",
+    "SegmentChiefChange",
     "Stage",
     "StageLimit",
     "StageLimitChange",

@@ -2,6 +2,7 @@
 
 from gridmap.models.history import kept_history
 
+from .keeping import SegmentChief
 from .people import Holding, Post
 from .rules import IntakePolicy, ResponsibilityRule, StageLimit
 from .satisfaction import CallBackPolicy
@@ -43,3 +44,7 @@ class SupervisionRuleChange(kept_history(SupervisionRule)):  # type: ignore[misc
 
 class CallBackPolicyChange(kept_history(CallBackPolicy)):  # type: ignore[misc]
     """A state of a policy for call-backs."""
+
+
+class SegmentChiefChange(kept_history(SegmentChief)):  # type: ignore[misc]
+    """A state of who answers for a road segment."""

@@ -80,7 +80,7 @@ class ResponsibilityRule(models.Model):
                     ("minor", RangeOperators.EQUAL),
                     (Coalesce("condition", 0), RangeOperators.EQUAL),
                     (
-                        Coalesce("unit_id", Value(0), output_field=models.BigIntegerField()),
+                        Coalesce("unit", Value(0), output_field=models.BigIntegerField()),
                         RangeOperators.EQUAL,
                     ),
                     ("party", RangeOperators.EQUAL),
