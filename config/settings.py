@@ -60,6 +60,7 @@ INSTALLED_APPS = [
     "pghistory",
     "gridmap",
     "fieldops",
+    "insight",
     "realtime",
     "mobile_api",
     "command_center",

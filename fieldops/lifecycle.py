@@ -175,7 +175,7 @@ def record_all(
     Raises BoundariesChanged when a case's cell was ended meanwhile, SubmissionConflict for a key that was used.
     """
     for event, transitions in recorded:
-        _note_limits(event, transitions)
+        note_limits(event, transitions)
         if any(turned(step.from_status, step.to_status) for step in transitions):
             begin_stage(event, at=transitions[-1].recorded_at, rules=rules)
     try:
@@ -199,7 +199,7 @@ def record_all(
     transition_recorded.send(sender=Event, recorded=recorded)
 
 
-def _note_limits(event: Event, transitions: Sequence[Transition]) -> None:
+def note_limits(event: Event, transitions: Sequence[Transition]) -> None:
     """A step keeps what was due after it, and until when the stage that it ended had time."""
     stage_due = event.stage_due_at
     for step in transitions:
@@ -221,6 +221,7 @@ __all__ = [
     "check_follows",
     "has_words",
     "lock_event",
+    "note_limits",
     "now",
     "record",
     "record_all",

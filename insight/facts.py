@@ -1,0 +1,221 @@
+"""One row per case: what happened to it in a period, as known at a moment. Everything is counted from these rows.
+
+A period is [begin, end). Only steps before its end and recorded by then (`as_of`) are looked at, with what was due at
+the time: so a past period comes out the same whenever it is computed, but for exclusions approved since.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from gridmap.models import CHAIN
+
+LEVELS = tuple(f"{unit}_id" for unit in CHAIN)  # from the district committee down
+
+
+@dataclass(frozen=True)
+class Count:
+    """Something that is counted: how many of it a case brings, in SQL over the columns of `_CASES`."""
+
+    code: str
+    label: Any
+    sql: str
+
+
+def _in(moment: str) -> str:
+    return f"({moment} >= %(begin)s)"
+
+
+TO_CLOSE = f"(voided_at IS NULL AND ({_in('handled_at')} OR (overdue_at_end AND {_in('due_at')})))"
+TO_HANDLE = f"(voided_at IS NULL AND {_in('dispatched_at')})"
+FILED = _in("filed_at")
+CLOSED = "(closed_at IS NOT NULL AND handled_at IS NOT NULL)"
+IN_TIME = "(handled_at <= due_at)"
+
+
+def _when(condition: str) -> str:
+    return f"({condition})::int"
+
+
+COUNTS = {
+    count.code: count
+    for count in (
+        Count("reports", _("Reports"), "reports"),
+        Count(
+            "valid_reports",
+            _("Valid reports"),
+            "CASE WHEN filed_at IS NOT NULL AND voided_at IS NULL THEN reports ELSE 0 END",
+        ),
+        Count("reported", _("Reported"), _when(_in("reported_at"))),
+        Count(
+            "responded",
+            _("Answered in time at intake"),
+            _when(f"{_in('reported_at')} AND answered_at <= coalesce(answer_due_at, answered_at)"),
+        ),
+        Count("accepted", _("Accepted"), _when(f"{_in('reported_at')} AND accepted_at IS NOT NULL")),
+        Count("filed_of_reported", _("Filed"), _when(f"{_in('reported_at')} AND filed_at IS NOT NULL")),
+        Count("filed", _("Filed"), _when(FILED)),
+        Count(
+            "filed_in_time",
+            _("Filed in time"),
+            _when(f"{FILED} AND accepted_at <= coalesce(answer_due_at, accepted_at)"),
+        ),
+        Count("filed_right", _("Filed and not voided"), _when(f"{FILED} AND voided_at IS NULL")),
+        Count("missed", _("Missed by grid workers"), _when(f"{FILED} AND channel <> 'field_app'")),
+        Count("to_dispatch", _("To dispatch"), _when(_in("dispatched_at"))),
+        Count(
+            "dispatched_right",
+            _("Dispatched right at first"),
+            _when(f"{_in('dispatched_at')} AND returns = 0 AND recalls = 0"),
+        ),
+        Count("to_handle", _("To handle"), _when(TO_HANDLE)),
+        Count("handled", _("Handled"), _when(f"{TO_HANDLE} AND handled_at IS NOT NULL")),
+        Count("handled_in_time", _("Handled in time"), _when(f"{TO_HANDLE} AND {IN_TIME}")),
+        Count("extended", _("Extended"), _when(f"{TO_HANDLE} AND extensions > 0")),
+        Count("to_close", _("To close"), _when(TO_CLOSE)),
+        Count("closed", _("Closed"), _when(f"{TO_CLOSE} AND {CLOSED}")),
+        Count("closed_in_time", _("Closed in time"), _when(f"{TO_CLOSE} AND {CLOSED} AND {IN_TIME}")),
+        Count("overdue", _("Overdue"), _when(f"{TO_CLOSE} AND {IN_TIME} IS NOT TRUE")),
+        Count("reworked", _("Reworked"), _when(f"{TO_CLOSE} AND reworks > 0")),
+        Count(
+            "handled_in_period",
+            _("Handled in the period"),
+            _when(f"voided_at IS NULL AND {_in('handled_at')}"),
+        ),
+        Count(
+            "checked",
+            _("Checked on site"),
+            _when(f"voided_at IS NULL AND {_in('handled_at')} AND checked_at >= handled_at"),
+        ),
+        Count("returns", _("Sent back"), f"CASE WHEN {_in('returned_at')} THEN returns ELSE 0 END"),
+        Count("ping_pong", _("Sent back twice and more"), _when(f"{_in('returned_at')} AND returns > 1")),
+        Count("reopened", _("Reopened"), _when(_in("reopened_at"))),
+        Count("asked_back", _("Reporters asked back"), "asked_back"),
+        Count("called_back", _("Call-backs answered"), "called_back"),
+        Count("resolved", _("Resolved, say reporters"), "resolved"),
+        Count("satisfied", _("Satisfied"), "satisfied"),
+        Count("basically", _("Basically satisfied"), "basically"),
+        Count("dissatisfied", _("Dissatisfied"), "dissatisfied"),
+        Count("supervised", _("Cards given"), "supervised"),
+        Count("supervised_answered", _("Cards answered in time"), "supervised_answered"),
+    )
+}
+
+# `{organisations}` as they were when a case moved later; `{people}` only where somebody asks for them.
+_CASES = """
+WITH concerned AS NOT MATERIALIZED (
+    SELECT e.id, e.event_class_id, e.cell_id FROM fieldops_event e
+    WHERE e.district_id = %(district)s AND e.received_at < %(until)s
+        AND (e.is_open OR e.updated_at >= %(begin)s)
+        AND NOT EXISTS (SELECT FROM insight_exclusion x
+            WHERE x.event_id = e.id AND x.approved AND x.decided_at <= %(as_of)s)
+),
+steps AS (
+    SELECT t.event_id,
+        min(t.occurred_at) FILTER (WHERE t.kind = 'report') AS reported_at,
+        min(t.occurred_at) FILTER (WHERE t.kind = 'accept') AS accepted_at,
+        min(t.occurred_at) FILTER (WHERE t.kind IN ('accept', 'decline')) AS answered_at,
+        min(t.stage_due_at) FILTER (WHERE t.kind IN ('accept', 'decline')) AS answer_due_at,
+        min(t.occurred_at) FILTER (WHERE t.kind = 'file') AS filed_at,
+        min(t.occurred_at) FILTER (WHERE t.kind = 'dispatch') AS dispatched_at,
+        max(t.occurred_at) FILTER (WHERE t.kind = 'confirm') AS checked_at,
+        max(t.occurred_at) FILTER (WHERE t.kind = 'send_back') AS returned_at,
+        max(t.occurred_at) FILTER (WHERE t.kind = 'reopen') AS reopened_at,
+        max(t.occurred_at) FILTER (WHERE t.kind = 'void') AS voided_at,
+        max(t.version) FILTER (WHERE t.to_status = 'closed' AND t.from_status <> 'closed') AS closing,
+        max(t.version) FILTER (WHERE t.kind = 'reopen') AS reopening,
+        max(t.occurred_at) FILTER (WHERE t.to_status = 'closed' AND t.from_status <> 'closed') AS closed_last,
+        count(*) FILTER (WHERE t.kind = 'send_back') AS returns,
+        count(*) FILTER (WHERE t.kind = 'recall') AS recalls,
+        count(*) FILTER (WHERE t.kind = 'extend') AS extensions,
+        count(*) FILTER (WHERE t.kind = 'rework') AS reworks
+    FROM concerned JOIN fieldops_transition t ON t.event_id = concerned.id
+    WHERE t.occurred_at < %(until)s AND t.recorded_at <= %(as_of)s
+    GROUP BY t.event_id
+),
+orders AS (
+    SELECT DISTINCT ON (w.event_id) w.event_id, w.department_id, w.due_at,
+        CASE WHEN w.handled_at < %(until)s THEN w.handled_at END AS handled_at,
+        w.finished_at IS NULL OR w.finished_at >= %(until)s AS open
+    FROM concerned JOIN fieldops_workorder w ON w.event_id = concerned.id
+    WHERE w.dispatched_at < %(until)s
+    ORDER BY w.event_id, w.dispatched_at DESC, w.id DESC
+),
+reports AS (
+    SELECT r.event_id, count(*) FILTER (WHERE r.received_at >= %(begin)s) AS reports,
+        (array_agg(r.channel ORDER BY r.received_at))[1] AS channel,
+        (array_agg(r.reporter_id ORDER BY r.received_at))[1] AS reporter_id
+    FROM concerned JOIN fieldops_report r ON r.event_id = concerned.id
+    WHERE r.received_at < %(until)s GROUP BY r.event_id
+),
+asked AS (
+    SELECT event_id, count(*) FILTER (WHERE asked_at >= %(begin)s) AS asked_back,
+        count(*) FILTER (WHERE answered) AS called_back,
+        count(*) FILTER (WHERE answered AND resolved) AS resolved,
+        count(*) FILTER (WHERE answered AND rating = 'satisfied') AS satisfied,
+        count(*) FILTER (WHERE answered AND rating = 'basically') AS basically,
+        count(*) FILTER (WHERE answered AND rating = 'dissatisfied') AS dissatisfied
+    FROM (
+        SELECT b.*, b.answered_at >= %(begin)s AND b.answered_at < %(until)s AS answered
+        FROM concerned JOIN fieldops_callback b ON b.event_id = concerned.id
+        WHERE b.asked_at < %(until)s
+    ) asked GROUP BY event_id
+),
+cards AS (
+    SELECT s.event_id, count(*) AS supervised, count(*) FILTER (WHERE s.answered_at <= s.answer_due_at
+        AND s.answered_at < %(until)s) AS supervised_answered
+    FROM concerned JOIN fieldops_supervision s ON s.event_id = concerned.id
+    WHERE s.asked_at >= %(begin)s AND s.asked_at < %(until)s GROUP BY s.event_id
+),
+moved AS (
+    SELECT DISTINCT ON (t.event_id) t.event_id, t.data -> 'from_units' AS units
+    FROM concerned JOIN fieldops_transition t ON t.event_id = concerned.id
+    WHERE t.kind = 'move_cell' AND (t.occurred_at >= %(until)s OR t.recorded_at > %(as_of)s)
+    ORDER BY t.event_id, t.version
+),
+cases AS (
+    SELECT steps.*, concerned.event_class_id, orders.department_id, orders.handled_at,
+        CASE WHEN closing > coalesce(reopening, 0) THEN closed_last END AS closed_at,
+        CASE WHEN orders.open AND orders.handled_at IS NULL THEN (
+            SELECT t.due_at FROM fieldops_transition t
+            WHERE t.event_id = concerned.id AND t.occurred_at < %(until)s AND t.recorded_at <= %(as_of)s
+            ORDER BY t.version DESC LIMIT 1
+        ) ELSE orders.due_at END AS due_at,
+        orders.open AND orders.handled_at IS NULL AS unhandled,
+        {organisations},
+        {people},
+        coalesce(reports, 0) AS reports, channel, reporter_id,
+        coalesce(asked_back, 0) AS asked_back, coalesce(called_back, 0) AS called_back,
+        coalesce(resolved, 0) AS resolved, coalesce(satisfied, 0) AS satisfied,
+        coalesce(basically, 0) AS basically, coalesce(dissatisfied, 0) AS dissatisfied,
+        coalesce(supervised, 0) AS supervised, coalesce(supervised_answered, 0) AS supervised_answered
+    FROM concerned JOIN steps ON steps.event_id = concerned.id
+    JOIN gridmap_cell cell ON cell.id = concerned.cell_id
+    LEFT JOIN orders ON orders.event_id = concerned.id LEFT JOIN reports ON reports.event_id = concerned.id
+    LEFT JOIN asked ON asked.event_id = concerned.id LEFT JOIN cards ON cards.event_id = concerned.id
+    LEFT JOIN moved ON moved.event_id = concerned.id
+),
+facts AS (
+    SELECT *, unhandled AND due_at < %(until)s AS overdue_at_end FROM cases
+)
+"""
+_ORGANISATIONS = ", ".join(
+    f"coalesce((moved.units ->> {number})::bigint, cell.{column}) AS {column}"
+    for number, column in enumerate(LEVELS)
+)
+_WHO = {
+    "handler": "(SELECT t.by_id FROM fieldops_transition t WHERE t.event_id = concerned.id AND t.kind = 'handle' "
+    "AND t.occurred_at < %(until)s AND t.recorded_at <= %(as_of)s ORDER BY t.version DESC LIMIT 1) AS handler_id",
+    "checker": "(SELECT t.by_id FROM fieldops_transition t WHERE t.event_id = concerned.id AND t.kind = 'confirm' "
+    "AND t.occurred_at < %(until)s AND t.recorded_at <= %(as_of)s ORDER BY t.version DESC LIMIT 1) AS checker_id",
+}
+_NOBODY = "NULL::bigint AS nobody"
+
+
+def case_facts(*, who: str = "") -> str:
+    """The statement's WITH part, ending in the relation `facts`; who: also `handler` or `checker` as a column.
+
+    Parameters: district, begin, end, as_of, and until (the earlier of end and as_of).
+    """
+    return _CASES.format(organisations=_ORGANISATIONS, people=_WHO.get(who, _NOBODY))

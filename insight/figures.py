@@ -1,0 +1,180 @@
+"""The figures of a period: by organisation, department, class or person; and the cases behind each of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.db import connection
+from django.utils import timezone
+
+from gridmap.models import CHAIN, District, GridUnit, Level
+
+from .facts import COUNTS, LEVELS, case_facts
+from .models import DenominatorChoice
+
+MOST_CASES = 1000
+DIMENSIONS = {
+    "department": "department_id",
+    "class": "event_class_id",
+    "channel": "channel",
+    "reporter": "reporter_id",
+    "handler": "handler_id",
+    "checker": "checker_id",
+}
+
+
+@dataclass(frozen=True)
+class Period:
+    """[begin, end) as known at `as_of`."""
+
+    begin: datetime
+    end: datetime
+    as_of: datetime
+
+    def __post_init__(self) -> None:
+        if not self.begin < self.end:
+            raise ValueError("a period ends after it begins")
+
+
+def period_of(first: date, last: date, district: District, *, as_of: datetime | None = None) -> Period:
+    """From the first local day to the last, both included; known until now unless said otherwise."""
+    zone = ZoneInfo(district.time_zone)
+    begin = datetime.combine(first, time(), zone)
+    end = datetime.combine(last + timedelta(days=1), time(), zone)
+    return Period(begin, end, as_of or timezone.now())
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which cases are looked at: those that fit all that is given. `unit` stands for its whole subtree.
+
+    `within` is the area the reader answers for: several subtrees, one of which has to fit; None for everywhere.
+    """
+
+    district: str
+    unit: GridUnit | None = None
+    department: int | None = None
+    event_class: int | None = None
+    channel: str = ""
+    person: tuple[str, int] | None = None  # ("reporter" | "handler" | "checker", user)
+    within: tuple[GridUnit, ...] | None = None
+
+    def condition(self) -> tuple[str, dict[str, Any]]:
+        """In SQL over `facts`."""
+        parts, values = [], {}
+        if self.unit is not None:
+            parts.append(f"{_column(self.unit)} = %(unit)s")
+            values["unit"] = self.unit.pk
+        if self.within is not None:
+            ored = " OR ".join(
+                f"{_column(unit)} = %(within{number})s" for number, unit in enumerate(self.within)
+            )
+            parts.append(f"({ored or 'false'})")
+            values |= {f"within{number}": unit.pk for number, unit in enumerate(self.within)}
+        for name in ("department", "event_class", "channel"):
+            if getattr(self, name):
+                parts.append(f"{'channel' if name == 'channel' else name + '_id'} = %({name})s")
+                values[name] = getattr(self, name)
+        if self.person is not None:
+            parts.append(f"{DIMENSIONS[self.person[0]]} = %(person)s")
+            values["person"] = self.person[1]
+        return " AND ".join(parts) or "true", values
+
+
+def _column(unit: GridUnit) -> str:
+    return LEVELS[Level(unit.level) - 1]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table of figures: of what, and what was counted."""
+
+    of: Any  # an organisation, a department, a class, a user: its key; None for all together
+    level: int | None
+    counts: dict[str, int]
+
+
+def count_by_level(period: Period, scope: Scope) -> list[Line]:
+    """Every organisation of every level, and its counts, in one statement."""
+    sets = ", ".join(f"({column})" for column in LEVELS)
+    rows = _run(
+        f"SELECT grouping({', '.join(LEVELS)}), coalesce({', '.join(reversed(LEVELS))}), {_SUMS} "  # noqa: S608
+        "FROM facts WHERE {where} GROUP BY GROUPING SETS (" + sets + ")",
+        period,
+        scope,
+    )
+    return [Line(row[1], _LEVEL_OF_SET[row[0]], _counts(row[2:])) for row in rows]
+
+
+def count_by(dimension: str, period: Period, scope: Scope) -> list[Line]:
+    """A row for each department, class, channel or person; raises KeyError for another dimension."""
+    column = DIMENSIONS[dimension]
+    rows = _run(
+        f"SELECT {column}, {_SUMS} FROM facts WHERE {{where}} GROUP BY {column}",  # noqa: S608
+        period,
+        scope,
+        who=dimension,
+    )
+    return [Line(row[0], None, _counts(row[1:])) for row in rows]
+
+
+def count_all(period: Period, scope: Scope) -> Line:
+    """All together."""
+    [row] = _run(f"SELECT {_SUMS} FROM facts WHERE {{where}}", period, scope)  # noqa: S608
+    return Line(None, None, _counts(row))
+
+
+def cases_behind(codes: Sequence[str], period: Period, scope: Scope) -> list[UUID]:
+    """The cases that bring anything to one of these counts, newest report first; at most 1,000.
+
+    Raises KeyError for an unknown count.
+    """
+    anything = " OR ".join(f"{COUNTS[code].sql} > 0" for code in codes)
+    rows = _run(
+        f"SELECT event_id FROM facts WHERE {{where}} AND ({anything}) "  # noqa: S608
+        f"ORDER BY reported_at DESC, event_id LIMIT {MOST_CASES}",
+        period,
+        scope,
+    )
+    return [row[0] for row in rows]
+
+
+def denominators_of(district: str) -> dict[str, str]:
+    """What the district chose, by indicator; one statement."""
+    chosen = DenominatorChoice.objects.filter(district=district)
+    return dict(chosen.values_list("indicator", "denominator"))
+
+
+def of_unit(scope: Scope, unit: GridUnit) -> Scope:
+    """The same, of one organisation."""
+    return replace(scope, unit=unit)
+
+
+_SUMS = ", ".join(f"coalesce(sum({count.sql}), 0)::bigint" for count in COUNTS.values())
+# grouping() has a bit for each column that is not in the set, the first column's highest.
+_LEVEL_OF_SET = {
+    (2 ** len(CHAIN) - 1) ^ (1 << (len(CHAIN) - 1 - number)): number + 1 for number in range(len(CHAIN))
+}
+
+
+def _counts(values: Sequence[int]) -> dict[str, int]:
+    return dict(zip(COUNTS, values, strict=True))
+
+
+def _run(sql: str, period: Period, scope: Scope, *, who: str = "") -> list[tuple[Any, ...]]:
+    where, values = scope.condition()
+    given = {
+        "district": scope.district,
+        "begin": period.begin,
+        "end": period.end,
+        "as_of": period.as_of,
+        "until": min(period.end, period.as_of),
+        **values,
+    }
+    who = who or (scope.person[0] if scope.person else "")
+    with connection.cursor() as cursor:
+        cursor.execute(case_facts(who=who) + sql.format(where=where), given)
+        return cursor.fetchall()

@@ -1,0 +1,237 @@
+"""Ten thousand random lives: no illegal state, the history adds up, clocks never negative, figures as counted by hand.
+
+The slow count below knows nothing of the statement it is compared with: it reads the histories, one by one.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from benchmarks._lives import Life, make_lives, store, world_of
+from fieldops.models import Transition, WorkOrder
+from fieldops.status import TABLE, Status, Step
+from gridmap.models import CHAIN, District
+from insight.facts import COUNTS
+from insight.figures import Period, Scope, cases_behind, count_all, count_by, count_by_level
+
+BEGIN = datetime(2026, 9, 1, tzinfo=UTC)
+MIDDLE = BEGIN + timedelta(days=20)
+END = BEGIN + timedelta(days=40)
+LIVES = 10_000
+
+
+@pytest.fixture(scope="module")
+def lives(django_db_setup: None, django_db_blocker: Any) -> Iterator[list[Life]]:
+    """Stored once for all tests here, and taken back."""
+    with django_db_blocker.unblock():
+        district = District.objects.get()
+        made = make_lives(world_of(district), LIVES, begin=BEGIN, until=END, seed=20)
+        store(made)
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE fieldops_event, fieldops_transition, fieldops_workorder")
+    yield made
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            "TRUNCATE fieldops_event, fieldops_report, fieldops_transition, fieldops_workorder CASCADE"
+        )
+
+
+@pytest.fixture
+def scope(db: None) -> Scope:
+    return Scope(District.objects.get().pk)
+
+
+def test_every_life_follows_the_table_and_its_history_adds_up(lives: list[Life]) -> None:
+    met: Counter[str] = Counter()
+    for life in lives:
+        status: str = ""
+        for number, step in enumerate(life.steps, start=1):
+            rule = TABLE[Step(step.kind)]
+            assert (status or None) in rule.sources
+            assert (step.version, step.from_status) == (number, status)
+            status = rule.target or status
+            assert step.to_status == status
+            met[step.kind] += 1
+        assert (life.event.status, life.event.version) == (status, len(life.steps))
+        assert life.worst >= timedelta()
+        assert sum(order.finished_at is None for order in life.orders) <= 1
+    # The walk goes everywhere the table leads.
+    assert {step for step in Step if not met[step]} == set()
+    assert sum(life.event.status == Status.CLOSED for life in lives) > LIVES / 5
+
+
+def test_what_is_stored_tells_the_same(lives: list[Life], db: None) -> None:
+    stored = Transition.objects.order_by("event", "version").values_list("event", "to_status")
+    last = dict(stored)
+    assert last == {life.event.pk: life.event.status for life in lives}
+    assert WorkOrder.objects.count() == sum(len(life.orders) for life in lives)
+
+
+# --- the slow count ---------------------------------------------------------------------------------------
+
+
+def count_slowly(lives: Sequence[Life], begin: datetime, end: datetime) -> dict[str, set[Any] | int]:
+    """Each count by reading histories up to `end`: how many."""
+    found: Counter[str] = Counter()
+    for life in lives:
+        found.update(_count_one(life, begin, end))
+    return dict(found)
+
+
+def _count_one(life: Life, begin: datetime, end: datetime) -> Counter[str]:
+    steps = [step for step in life.steps if step.occurred_at < end]
+    n: Counter[str] = Counter()
+    if not steps:
+        return n
+    times: dict[str, list[datetime]] = defaultdict(list)
+    for step in steps:
+        times[step.kind].append(step.occurred_at)
+
+    def first(kind: str) -> datetime | None:
+        return times[kind][0] if times[kind] else None
+
+    def within(moment: datetime | None) -> bool:
+        return moment is not None and begin <= moment < end
+
+    voided = bool(times["void"])
+    # Walk: is it handled, closed, since when, and what was due?
+    handled_at, closed, due = None, False, None
+    handled_due = None
+    for step in steps:
+        due = step.due_at
+        if step.kind == "handle":
+            handled_at, handled_due = step.occurred_at, step.due_at
+        elif step.kind in ("dispatch", "rework"):
+            handled_at, handled_due = None, None
+        if step.kind == "close":
+            closed = True
+        elif step.kind == "reopen":
+            closed = False
+    reports = [r for r in life.reports if begin <= r.received_at < end]
+    n["reports"] = len(reports)
+    if times["file"] and not voided:
+        n["valid_reports"] = len(reports)
+    answers = [step for step in steps if step.kind in ("accept", "decline")]
+    in_time = bool(answers) and (
+        answers[0].stage_due_at is None or answers[0].occurred_at <= answers[0].stage_due_at
+    )
+    if within(first("report")):
+        n["reported"] += 1
+        n["accepted"] += bool(times["accept"])
+        n["filed_of_reported"] += bool(times["file"])
+        n["responded"] += in_time
+    if within(first("file")):
+        n["filed"] += 1
+        n["filed_in_time"] += in_time
+        n["filed_right"] += not voided
+        n["missed"] += life.reports[0].channel != "field_app"
+    on_time = handled_at is not None and handled_due is not None and handled_at <= handled_due
+    if within(first("dispatch")):
+        n["to_dispatch"] += 1
+        n["dispatched_right"] += not times["send_back"] and not times["recall"]
+        if not voided:
+            n["to_handle"] += 1
+            n["handled"] += handled_at is not None
+            n["handled_in_time"] += on_time
+            n["extended"] += bool(times["extend"])
+    at_work = steps[-1].to_status in ("dispatched", "taken_on", "deferred")
+    fallen_due = at_work and handled_at is None and within(due)
+    if not voided and (within(handled_at) or fallen_due):
+        n["to_close"] += 1
+        n["closed"] += closed and handled_at is not None
+        n["closed_in_time"] += closed and on_time
+        n["overdue"] += not on_time
+        n["reworked"] += bool(times["rework"])
+    if not voided and within(handled_at):
+        n["handled_in_period"] += 1
+        n["checked"] += bool(times["confirm"]) and times["confirm"][-1] >= handled_at  # type: ignore[operator]
+    if times["send_back"] and within(times["send_back"][-1]):
+        n["returns"] += len(times["send_back"])
+        n["ping_pong"] += len(times["send_back"]) > 1
+    n["reopened"] += bool(times["reopen"]) and within(times["reopen"][-1])
+    for call in life.call_backs:
+        n["asked_back"] += within(call.asked_at)
+        if within(call.answered_at):
+            n["called_back"] += 1
+            n["resolved"] += bool(call.resolved)
+            n[call.rating] += 1
+    for card in life.cards:
+        if within(card.asked_at):
+            n["supervised"] += 1
+            n["supervised_answered"] += (
+                card.answered_at is not None
+                and card.answered_at < end
+                and card.answered_at <= card.answer_due_at
+            )
+    return n
+
+
+def same(counted: dict[str, int], slowly: Any) -> None:
+    assert counted == {code: slowly.get(code, 0) for code in COUNTS}
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [(BEGIN, END), (BEGIN, MIDDLE), (MIDDLE, END), (MIDDLE, MIDDLE + timedelta(days=7))],
+    ids=["all", "first half", "second half", "a week"],
+)
+def test_the_figures_are_those_of_a_slow_count(
+    lives: list[Life], scope: Scope, begin: datetime, end: datetime
+) -> None:
+    counted = count_all(Period(begin, end, END), scope).counts
+    same(counted, count_slowly(lives, begin, end))
+    if (begin, end) == (BEGIN, END):
+        assert [code for code, number in counted.items() if not number] == []
+
+
+def test_a_past_period_comes_out_the_same_whenever_it_is_computed(lives: list[Life], scope: Scope) -> None:
+    known_then = count_all(Period(BEGIN, MIDDLE, MIDDLE), scope)
+    known_now = count_all(Period(BEGIN, MIDDLE, END + timedelta(days=300)), scope)
+    assert known_then == known_now
+    # As of a moment within the period only what was known by then counts.
+    early = count_all(Period(BEGIN, END, MIDDLE), scope).counts
+    same(early, count_slowly(lives, BEGIN, MIDDLE))
+
+
+def test_every_level_department_and_person_adds_up(lives: list[Life], scope: Scope) -> None:
+    period = Period(BEGIN, MIDDLE, END)
+    lines = count_by_level(period, scope)
+    whole = count_all(period, scope).counts
+    assert {line.level for line in lines} == {1, 2, 3, 4, 5}
+    for level in range(1, 6):
+        total: Counter[str] = Counter()
+        for line in lines:
+            if line.level == level:
+                total.update(line.counts)
+        same(whole, total)
+    # One street by hand, cases that moved away later among them.
+    street = next(line for line in lines if line.level == 3)
+    there = [life for life in lives if _unit_before(life, MIDDLE, 2) == street.of]
+    same(street.counts, count_slowly(there, BEGIN, MIDDLE))
+    for dimension in ("department", "class", "channel", "reporter", "handler", "checker"):
+        total = Counter()
+        for line in count_by(dimension, period, scope):
+            total.update(line.counts)
+        same(whole, total)
+
+
+def _unit_before(life: Life, end: datetime, level: int) -> int:
+    """The organisation of the case as it was at `end`."""
+    later = [step for step in life.steps if step.kind == "move_cell" and step.occurred_at >= end]
+    units = later[0].data["from_units"] if later else life.event.cell.unit_ids
+    assert len(units) == len(CHAIN)
+    return int(units[level])
+
+
+def test_every_number_opens_the_cases_it_was_counted_from(lives: list[Life], scope: Scope) -> None:
+    period = Period(MIDDLE, MIDDLE + timedelta(days=2), END)
+    whole = count_all(period, scope).counts
+    for code in ("filed", "to_close", "closed", "overdue", "reworked", "checked"):
+        found = cases_behind([code], period, scope)
+        expected = {life.event.pk for life in lives if _count_one(life, period.begin, period.end)[code]}
+        assert set(found) == expected
+        assert len(found) == whole[code]
