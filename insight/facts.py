@@ -108,8 +108,6 @@ WITH concerned AS NOT MATERIALIZED (
     SELECT e.id, e.event_class_id, e.cell_id FROM fieldops_event e
     WHERE e.district_id = %(district)s AND e.received_at < %(until)s
         AND (e.is_open OR e.updated_at >= %(begin)s)
-        AND NOT EXISTS (SELECT FROM insight_exclusion x
-            WHERE x.event_id = e.id AND x.approved AND x.decided_at <= %(as_of)s)
 ),
 steps AS (
     SELECT t.event_id,
@@ -144,8 +142,7 @@ orders AS (
 ),
 reports AS (
     SELECT r.event_id, count(*) FILTER (WHERE r.received_at >= %(begin)s) AS reports,
-        (array_agg(r.channel ORDER BY r.received_at))[1] AS channel,
-        (array_agg(r.reporter_id ORDER BY r.received_at))[1] AS reporter_id
+        (array_agg(r.channel ORDER BY r.received_at, r.id))[1] AS channel
     FROM concerned JOIN fieldops_report r ON r.event_id = concerned.id
     WHERE r.received_at < %(until)s GROUP BY r.event_id
 ),
@@ -158,19 +155,19 @@ asked AS (
         count(*) FILTER (WHERE answered AND rating = 'dissatisfied') AS dissatisfied
     FROM (
         SELECT b.*, b.answered_at >= %(begin)s AND b.answered_at < %(until)s AS answered
-        FROM concerned JOIN fieldops_callback b ON b.event_id = concerned.id
-        WHERE b.asked_at < %(until)s
+        FROM fieldops_callback b
+        WHERE b.asked_at < %(until)s AND (b.asked_at >= %(begin)s OR b.answered_at >= %(begin)s)
     ) asked GROUP BY event_id
 ),
 cards AS (
     SELECT s.event_id, count(*) AS supervised, count(*) FILTER (WHERE s.answered_at <= s.answer_due_at
         AND s.answered_at < %(until)s) AS supervised_answered
-    FROM concerned JOIN fieldops_supervision s ON s.event_id = concerned.id
+    FROM fieldops_supervision s
     WHERE s.asked_at >= %(begin)s AND s.asked_at < %(until)s GROUP BY s.event_id
 ),
 moved AS (
     SELECT DISTINCT ON (t.event_id) t.event_id, t.data -> 'from_units' AS units
-    FROM concerned JOIN fieldops_transition t ON t.event_id = concerned.id
+    FROM fieldops_transition t
     WHERE t.kind = 'move_cell' AND (t.occurred_at >= %(until)s OR t.recorded_at > %(as_of)s)
     ORDER BY t.event_id, t.version
 ),
@@ -185,7 +182,7 @@ cases AS (
         orders.open AND orders.handled_at IS NULL AS unhandled,
         {organisations},
         {people},
-        coalesce(reports, 0) AS reports, channel, reporter_id,
+        coalesce(reports, 0) AS reports, channel,
         coalesce(asked_back, 0) AS asked_back, coalesce(called_back, 0) AS called_back,
         coalesce(resolved, 0) AS resolved, coalesce(satisfied, 0) AS satisfied,
         coalesce(basically, 0) AS basically, coalesce(dissatisfied, 0) AS dissatisfied,
@@ -195,6 +192,7 @@ cases AS (
     LEFT JOIN orders ON orders.event_id = concerned.id LEFT JOIN reports ON reports.event_id = concerned.id
     LEFT JOIN asked ON asked.event_id = concerned.id LEFT JOIN cards ON cards.event_id = concerned.id
     LEFT JOIN moved ON moved.event_id = concerned.id
+    WHERE concerned.id NOT IN (SELECT event_id FROM insight_exclusion WHERE approved AND decided_at <= %(as_of)s)
 ),
 facts AS (
     SELECT *, unhandled AND due_at < %(until)s AS overdue_at_end FROM cases
@@ -205,6 +203,8 @@ _ORGANISATIONS = ", ".join(
     for number, column in enumerate(LEVELS)
 )
 _WHO = {
+    "reporter": "(SELECT r.reporter_id FROM fieldops_report r WHERE r.event_id = concerned.id "
+    "ORDER BY r.received_at, r.id LIMIT 1) AS reporter_id",
     "handler": "(SELECT t.by_id FROM fieldops_transition t WHERE t.event_id = concerned.id AND t.kind = 'handle' "
     "AND t.occurred_at < %(until)s AND t.recorded_at <= %(as_of)s ORDER BY t.version DESC LIMIT 1) AS handler_id",
     "checker": "(SELECT t.by_id FROM fieldops_transition t WHERE t.event_id = concerned.id AND t.kind = 'confirm' "
@@ -214,7 +214,7 @@ _NOBODY = "NULL::bigint AS nobody"
 
 
 def case_facts(*, who: str = "") -> str:
-    """The statement's WITH part, ending in the relation `facts`; who: also `handler` or `checker` as a column.
+    """The statement's WITH part, ending in the relation `facts`; who: also `reporter`, `handler` or `checker` as a column.
 
     Parameters: district, begin, end, as_of, and until (the earlier of end and as_of).
     """

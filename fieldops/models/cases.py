@@ -305,6 +305,11 @@ class Transition(models.Model):
         verbose_name = _("transition")
         verbose_name_plural = _("transitions")
         ordering = ["event", "version"]
+        indexes = [
+            models.Index(
+                fields=["occurred_at"], condition=Q(kind=Step.MOVE_CELL), name="moves_between_cells"
+            ),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["event", "version"], name="a_version_is_one_transition"),
         ]
