@@ -118,6 +118,23 @@ class Walker:
 
     def live(self, begin: datetime, until: datetime) -> Life:
         """A case reported at `begin`, and what happens to it before `until`."""
+        chance = self.chance
+        life = self.born(begin)
+        event = life.event
+        at = begin
+        self.take(life, Step.REPORT, at)
+        while len(life.steps) < LONGEST:
+            at += timedelta(minutes=chance.choice(PAUSES), seconds=chance.randint(1, 59))
+            able = [step for step, rule in TABLE.items() if rule.follows(event.status, event.asked_for)]
+            able = [step for step in able if self._may(life, step, at)]
+            if not able or at >= until or chance.random() < (0.25 if event.status in FINAL else 0.01):
+                break
+            [step] = chance.choices(able, [READILY.get(step, 1) for step in able])
+            self.take(life, step, at)
+        return life
+
+    def born(self, begin: datetime) -> Life:
+        """A case before its first step, with its reports."""
         chance, world = self.chance, self.world
         cell = chance.choice(world.cells)
         event_class, condition = chance.choice(world.conditions)
@@ -134,16 +151,6 @@ class Walker:
         life = Life(event)
         for _ in range(chance.choice((1, 1, 1, 1, 2, 3))):
             self._report(life, begin + timedelta(minutes=5 * len(life.reports)))
-        at = begin
-        self._take(life, Step.REPORT, at)
-        while len(life.steps) < LONGEST:
-            at += timedelta(minutes=chance.choice(PAUSES), seconds=chance.randint(1, 59))
-            able = [step for step, rule in TABLE.items() if rule.follows(event.status, event.asked_for)]
-            able = [step for step in able if self._may(life, step, at)]
-            if not able or at >= until or chance.random() < (0.25 if event.status in FINAL else 0.01):
-                break
-            [step] = chance.choices(able, [READILY.get(step, 1) for step in able])
-            self._take(life, step, at)
         return life
 
     def _report(self, life: Life, at: datetime) -> None:
@@ -193,7 +200,7 @@ class Walker:
             (s.version for s in life.steps if s.to_status == Status.CLOSED != s.from_status), default=0
         )
 
-    def _take(self, life: Life, kind: Step, at: datetime) -> None:
+    def take(self, life: Life, kind: Step, at: datetime) -> None:
         event, chance = life.event, self.chance
         rule = TABLE[kind]
         actor = SYSTEM

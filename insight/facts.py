@@ -214,7 +214,7 @@ _NOBODY = "NULL::bigint AS nobody"
 
 
 def case_facts(*, who: str = "") -> str:
-    """The statement's WITH part, ending in the relation `facts`; who: also `reporter`, `handler` or `checker` as a column.
+    """The WITH part of a statement, ending in the relation `facts`; who: its `reporter`, `handler` or `checker`, too.
 
     Parameters: district, begin, end, as_of, and until (the earlier of end and as_of).
     """

@@ -176,7 +176,7 @@ def overdue_rate(n: Any) -> Fraction:
     return n.overdue, {"to_close": n.to_close, "to_handle": n.to_handle}
 
 
-@indicator(_("Rework"), better=Better.LOWER)
+@indicator(_("Rework rate"), better=Better.LOWER)
 def rework_rate(n: Any) -> Fraction:
     """返工率. With a check that failed, of those to close."""
     return n.reworked, n.to_close

@@ -9,6 +9,7 @@ ROOMS = [
     "config",
     "gridmap",
     "fieldops",
+    "insight",
     "realtime",
     "mobile_api",
     "command_center",

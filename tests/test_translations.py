@@ -11,7 +11,16 @@ from babel.messages.extract import extract_from_dir
 
 ROOT = Path(__file__).parent.parent
 PO = ROOT / "locale/zh_Hans/LC_MESSAGES/django.po"
-ROOMS = ["config", "gridmap", "fieldops", "realtime", "mobile_api", "command_center", "map_services"]
+ROOMS = [
+    "config",
+    "gridmap",
+    "fieldops",
+    "insight",
+    "realtime",
+    "mobile_api",
+    "command_center",
+    "map_services",
+]
 KEYWORDS = {"_": None, "gettext": None, "gettext_lazy": None}
 
 

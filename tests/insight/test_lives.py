@@ -18,6 +18,8 @@ from gridmap.models import CHAIN, District
 from insight.facts import COUNTS
 from insight.figures import Period, Scope, cases_behind, count_all, count_by, count_by_level
 
+# All of them, so that nothing comes between and the lives are made once.
+pytestmark = pytest.mark.django_db
 BEGIN = datetime(2026, 9, 1, tzinfo=UTC)
 MIDDLE = BEGIN + timedelta(days=20)
 END = BEGIN + timedelta(days=40)
@@ -41,7 +43,7 @@ def lives(django_db_setup: None, django_db_blocker: Any) -> Iterator[list[Life]]
 
 
 @pytest.fixture
-def scope(db: None) -> Scope:
+def scope() -> Scope:
     return Scope(District.objects.get().pk)
 
 
@@ -64,7 +66,7 @@ def test_every_life_follows_the_table_and_its_history_adds_up(lives: list[Life])
     assert sum(life.event.status == Status.CLOSED for life in lives) > LIVES / 5
 
 
-def test_what_is_stored_tells_the_same(lives: list[Life], db: None) -> None:
+def test_what_is_stored_tells_the_same(lives: list[Life]) -> None:
     stored = Transition.objects.order_by("event", "version").values_list("event", "to_status")
     last = dict(stored)
     assert last == {life.event.pk: life.event.status for life in lives}

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("fieldops", "0016_steps_keep_their_limits"),
+        ("fieldops", "0018_history_of_street_chiefs_and_classes_in_places"),
     ]
 
     operations = [

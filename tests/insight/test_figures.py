@@ -1,0 +1,219 @@
+"""Figures: published ones to the digit, denominators that differ, what is excluded, and what leads nowhere."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from django.utils.translation import override
+
+from benchmarks._lives import Life, Walker, World, store, world_of
+from fieldops.models import Event, Rating, User
+from fieldops.status import Step
+from gridmap.models import District
+from insight.describe import describe
+from insight.facts import COUNTS
+from insight.figures import Period, Scope, cases_behind, count_all, count_by, count_by_level, period_of
+from insight.indicators import INDICATORS
+from insight.models import DenominatorChoice, Exclusion
+
+DECEMBER = Period(
+    datetime(2016, 11, 30, 16, tzinfo=UTC), datetime(2016, 12, 31, 16, tzinfo=UTC), timezone.now()
+)
+
+
+@pytest.fixture
+def world(db: None) -> World:
+    return world_of(District.objects.get())
+
+
+@pytest.fixture
+def scope(db: None) -> Scope:
+    return Scope(District.objects.get().pk)
+
+
+def local_day() -> date:
+    return timezone.localdate(timezone=ZoneInfo(District.objects.get().time_zone))
+
+
+class Story(Walker):
+    """A life whose steps and moments are told."""
+
+    def tell(self, begin: datetime, steps: list[tuple[Step, timedelta]]) -> Life:
+        life = self.born(begin)
+        at = begin
+        self.take(life, Step.REPORT, at)
+        for step, later in steps:
+            at += later
+            self.take(life, step, at)
+        return life
+
+
+SOON, LATE = timedelta(minutes=1), timedelta(days=400)
+TO_THE_FIELD = [(step, SOON) for step in (Step.LOCATE, Step.ACCEPT, Step.FILE, Step.ASSIGN, Step.DISPATCH)]
+
+
+def percent(code: str, counts: dict[str, int], choice: str = "") -> str:
+    value = INDICATORS[code].value(counts, choice)
+    assert value is not None
+    return f"{100 * value:.2f}"
+
+
+def test_tianmens_december_comes_out_to_the_digit(world: World, scope: Scope) -> None:
+    """Tianmen, 2016-12: 972 to close, 911 closed = 93.72 %, 737 of them in time = 75.82 %."""
+    story = Story(world, 1)
+    done = [(Step.TAKE_ON, SOON), (Step.HANDLE, SOON), (Step.CONFIRM, SOON), (Step.CLOSE, SOON)]
+    lives = []
+    begin = DECEMBER.begin + timedelta(days=2)
+    lives += [story.tell(begin + n * SOON, TO_THE_FIELD + done) for n in range(737)]
+    # Dispatched a year before and handled now: late.
+    late = [(Step.TAKE_ON, LATE), *done[1:]]
+    lives += [story.tell(begin - LATE + n * SOON, TO_THE_FIELD + late) for n in range(911 - 737)]
+    lives += [
+        story.tell(begin + n * SOON, [*TO_THE_FIELD, *done[:2]]) for n in range(20)
+    ]  # handled, not closed
+    short = [one for one in world.conditions if one[1].urgent and one[1].limit_unit == "hour"]
+    story.world = World(**{**vars(world), "conditions": short})
+    lives += [story.tell(begin + n * SOON, TO_THE_FIELD) for n in range(972 - 911 - 20)]  # fallen due
+    store(lives)
+    counts = count_all(DECEMBER, scope).counts
+    assert (counts["to_close"], counts["closed"], counts["closed_in_time"]) == (972, 911, 737)
+    assert percent("closing_rate", counts) == "93.72"
+    assert percent("closed_on_time_rate", counts) == "75.82"
+    assert len(cases_behind(["closed_in_time"], DECEMBER, scope)) == 737
+
+
+def test_xinings_june_comes_out_to_the_digit(world: World, scope: Scope) -> None:
+    """Xining Chengzhong, 2024-06: of 670 call-backs 663 resolved = 98.96 %; 614 satisfied, 34 basically = 94.69 %."""
+    story = Story(world, 2)
+    begin = datetime(2024, 6, 3, 2, tzinfo=UTC)
+    steps = [
+        *TO_THE_FIELD,
+        *(
+            (step, SOON)
+            for step in (Step.TAKE_ON, Step.HANDLE, Step.CONFIRM, Step.CLOSE, Step.ASK_BACK, Step.RATE)
+        ),
+    ]
+    lives = [story.tell(begin + n * SOON, steps) for n in range(670)]
+    for number, life in enumerate(lives):
+        life.call_backs = life.call_backs[:1]
+        [asked] = life.call_backs
+        rated = (
+            Rating.SATISFIED if number < 614 else Rating.BASICALLY if number < 648 else Rating.DISSATISFIED
+        )
+        asked.rating, asked.resolved = rated, number < 663
+        asked.reason = "" if rated != Rating.DISSATISFIED else "没有解决"
+    store(lives)
+    june = period_of(begin.date().replace(day=1), begin.date().replace(day=30), world.district)
+    counts = count_all(june, scope).counts
+    assert (counts["called_back"], counts["resolved"]) == (670, 663)
+    assert (counts["satisfied"], counts["basically"]) == (614, 34)
+    assert percent("resolution_rate", counts) == "98.96"
+    assert percent("satisfaction_rate", counts) == "94.69"
+
+
+def test_every_indicator_says_what_it_divides() -> None:
+    assert len(INDICATORS) >= 20
+    for one in INDICATORS.values():
+        assert one.describes and one.denominators
+        for below in (one.numerator, *one.denominators.values()):
+            assert set(below.weights) <= set(COUNTS)
+    assert {code for code, one in INDICATORS.items() if len(one.denominators) > 1} >= {
+        "filing_rate",
+        "overdue_rate",
+        "check_rate",
+        "satisfaction_rate",
+    }
+
+
+def test_nothing_divided_by_nothing_is_no_figure(scope: Scope) -> None:
+    counts = count_all(DECEMBER, scope).counts
+    assert set(counts.values()) == {0}
+    assert {one.value(counts) for one in INDICATORS.values()} == {None}
+
+
+def test_a_district_chooses_its_denominator(dispatched: Event, located: Event) -> None:
+    today = local_day()
+    scope = Scope(dispatched.district_id)
+    counts = count_all(period_of(today, today, dispatched.district), scope).counts
+    assert percent("filing_rate", counts) == "50.00"
+    assert percent("filing_rate", counts, "accepted") == "100.00"
+    DenominatorChoice.objects.create(
+        district=dispatched.district, indicator="filing_rate", denominator="accepted"
+    )
+    with pytest.raises(IntegrityError), transaction.atomic():
+        DenominatorChoice.objects.create(
+            district=dispatched.district, indicator="filing_rate", denominator="reported"
+        )
+
+
+def test_an_approved_exclusion_changes_the_figures_from_then_on(
+    dispatched: Event, shift_leader: User, supervisor: User
+) -> None:
+    today = local_day()
+    scope, before = Scope(dispatched.district_id), timezone.now()
+    asked = Exclusion.objects.create(
+        event=dispatched, reason="系统演练", asked_by=shift_leader, asked_at=before
+    )
+    assert count_all(period_of(today, today, dispatched.district), scope).counts["filed"] == 1
+    asked.approved, asked.decided_by, asked.decided_at = True, supervisor, timezone.now()
+    asked.save()
+    assert count_all(period_of(today, today, dispatched.district), scope).counts["filed"] == 0
+    as_of = period_of(today, today, dispatched.district, as_of=before)
+    assert count_all(as_of, scope).counts["filed"] == 1
+    assert Event.objects.filter(pk=dispatched.pk).exists()
+
+
+def test_nobody_approves_their_own_exclusion(dispatched: Event, shift_leader: User) -> None:
+    now = timezone.now()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Exclusion.objects.create(
+            event=dispatched,
+            reason="系统演练",
+            asked_by=shift_leader,
+            asked_at=now,
+            decided_by=shift_leader,
+            decided_at=now,
+            approved=True,
+        )
+
+
+def test_a_scope_narrows_to_the_area_and_the_department(dispatched: Event) -> None:
+    today = local_day()
+    period = period_of(today, today, dispatched.district)
+    own, other = (
+        dispatched.cell.street,
+        District.objects.get().units.filter(level=3).exclude(pk=dispatched.cell.street_id).first(),
+    )
+    district = dispatched.district_id
+
+    def filed(**narrowed: Any) -> int:
+        return count_all(period, Scope(district, **narrowed)).counts["filed"]
+
+    assert other is not None
+    assert (filed(unit=own), filed(unit=other)) == (1, 0)
+    assert (filed(within=(own, other)), filed(within=(other,)), filed(within=())) == (1, 0, 0)
+    order = dispatched.work_orders.get()
+    assert (filed(department=order.department_id), filed(department=order.department_id + 1)) == (1, 0)
+    assert filed(channel="hotline_12345") == 0
+    with pytest.raises(KeyError):
+        count_by("anything; DROP TABLE", period, Scope(district))
+    with pytest.raises(KeyError):
+        cases_behind(["anything"], period, Scope(district))
+
+
+def test_figures_of_every_level_are_one_statement(dispatched: Event) -> None:
+    today = local_day()
+    with CaptureQueriesContext(connection) as asked:
+        count_by_level(period_of(today, today, dispatched.district), Scope(dispatched.district_id))
+    assert len(asked) == 1
+
+
+def test_the_page_of_indicators_is_the_registry() -> None:
+    with override("en"):
+        assert Path(settings.BASE_DIR, "docs", "indicators.md").read_text(encoding="utf-8") == describe()
