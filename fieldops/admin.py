@@ -3,8 +3,11 @@
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy
 from knox.models import AuthToken
 from unfold.admin import TabularInline
+from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from gridmap.admin import CalendarDayAdmin, DistrictAdmin
@@ -26,6 +29,7 @@ from .models import (
     SupervisionRule,
     User,
 )
+from .rule_questions import coverage_page, who_page
 
 
 class HoldingInline(TabularInline):
@@ -86,11 +90,30 @@ class ResponsibilityRuleAdmin(RuleAdmin):
     forecasts = (OWNERS, PAIRS)
     list_display = [
         *("number", "kind", "major", "minor", "condition", "unit", "department", "party"),
-        *("valid_from", "valid_to", "source"),
+        *("valid_from", "valid_to"),
     ]
     list_filter = ["kind", "department", "party"]
     list_select_related = ["unit", "department"]
     raw_id_fields = ["unit"]
+    actions_list = ["ask_who", "ask_coverage"]
+
+    @action(
+        description=gettext_lazy("Who is responsible?"),
+        url_path="who",
+        permissions=["view"],
+    )
+    def ask_who(self, request: HttpRequest) -> HttpResponse:
+        """Which rule holds here."""
+        return who_page(request, {**self.admin_site.each_context(request), "opts": self.opts})
+
+    @action(
+        description=gettext_lazy("Classes without an owner"),
+        url_path="coverage",
+        permissions=["view"],
+    )
+    def ask_coverage(self, request: HttpRequest) -> HttpResponse:
+        """Which pairs of class and street have no owner."""
+        return coverage_page(request, {**self.admin_site.each_context(request), "opts": self.opts})
 
 
 @admin.register(IntakePolicy)

@@ -71,6 +71,37 @@ def test_the_pages_stand_in_both_languages_and_break_no_policy(administer: Any, 
     assert administer.complaints == []
 
 
+# --- rules --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", ["zh-hans", "en"])
+def test_a_rule_is_asked_for_and_checked_before_it_is_saved(administer: Any, language: str) -> None:
+    page = administer("fieldops/responsibilityrule/", language=language)
+    shoot(page, f"rules-{language}")
+    page = administer("fieldops/responsibilityrule/who/", language=language)
+    page.fill("#id_place", "109.87, 40.66")
+    page.click('[data-testid="ask"] button')
+    assert page.locator('[data-testid="ranked"] tbody tr').count() > 1
+    shoot(page, f"who-{language}")
+    page = administer("fieldops/responsibilityrule/coverage/?everything=on", language=language)
+    assert page.locator("table tbody tr").count() == 500
+    shoot(page, f"coverage-{language}")
+    page = administer("fieldops/stagelimit/1/change/", language=language)
+    minutes = page.input_value("#id_minutes")
+    page.fill("#id_minutes", str(int(minutes) + 7))
+    page.click('[name="_save"]')
+    page.wait_for_selector('[data-testid="effect"]')
+    shoot(page, f"check-{language}")
+    page.click('[data-testid="back"]')
+    assert page.input_value("#id_minutes") == minutes
+    page.fill("#id_minutes", str(int(minutes) + 7))
+    page.click('[name="_continue"]')
+    page.click('[data-testid="save"]')
+    page.wait_for_selector("#id_minutes")
+    assert page.input_value("#id_minutes") == str(int(minutes) + 7)
+    assert administer.complaints == []
+
+
 # --- imports ------------------------------------------------------------------------------------------------
 
 

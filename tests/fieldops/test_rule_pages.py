@@ -1,15 +1,19 @@
 """The pages of rules: what a change would do is told before it is saved, and nothing is written until then."""
 
+from io import BytesIO
 from typing import Any
 
 import pytest
 from django.contrib import admin
 from django.test import Client
+from openpyxl import load_workbook
 
 from fieldops import desk
-from fieldops.models import Event, FilingCondition, ResponsibilityRule, StageLimit, User
+from fieldops.assignment import find_responsible
+from fieldops.demo import EDITION
+from fieldops.models import Event, EventClass, FilingCondition, ResponsibilityRule, StageLimit, User
 from gridmap.administration import RowAdmin, RuleAdmin, kept_states
-from gridmap.models import CalendarDay, Department
+from gridmap.models import CalendarDay, Cell, Department
 
 pytestmark = pytest.mark.django_db
 
@@ -156,3 +160,77 @@ def test_every_page_of_rules_has_its_history() -> None:
             assert kept_states(model) is not None, model
         elif kept_states(model) is not None:
             assert isinstance(rows, RowAdmin)
+
+
+# --- questions ------------------------------------------------------------------------------------------
+
+
+def who(pages: Client, **asked: Any) -> Any:
+    return pages.get("/admin/fieldops/responsibilityrule/who/", asked, follow=True)
+
+
+def test_which_rule_holds_here_and_which_it_beats(
+    pages: Client, cell: Cell, event_class: EventClass, condition: FilingCondition
+) -> None:
+    assert who(pages).status_code == 200
+    middle = cell.boundary.point_on_surface
+    for place in (cell.code, f"{middle.x}, {middle.y}", f"{middle.x}，{middle.y}"):
+        shown = who(pages, event_class=event_class.pk, place=place, condition=condition.number)
+        ranked = shown.context["ranked"]
+        expected = find_responsible(event_class, cell, condition=condition)
+        assert expected is not None
+        assert (ranked[0]["rule"].number, ranked[0]["department"]) == (
+            expected.why["rule"]["number"],
+            expected.department,
+        )
+        assert ranked[1]["rule"].number == expected.why["over"]["number"]
+        assert ranked[0]["told"] in shown.content.decode()
+    ResponsibilityRule.objects.all().delete()
+    assert "No rule fits" in who(pages, event_class=event_class.pk, place=cell.code).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"place": "' OR 1=1 --"}, "place"),
+        ({"place": "nan,nan"}, "place"),
+        ({"place": "inf,1e999"}, "place"),
+        ({"place": "1,2,3"}, "place"),
+        ({"place": "0,0"}, "place"),
+        ({"place": "150204\x00"}, "place"),
+        ({"event_class": "999999999999999999999"}, "event_class"),
+        ({"condition": "-1"}, "condition"),
+        ({"condition": "99999999999"}, "condition"),
+        ({"condition": "77"}, "condition"),
+        ({"component": "9" * 16}, "component"),
+        ({"component": "<script>"}, "component"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_told_where(
+    pages: Client, cell: Cell, event_class: EventClass, asked: dict[str, str], field: str
+) -> None:
+    shown = who(pages, **{"event_class": event_class.pk, "place": cell.code, **asked})
+    assert shown.status_code == 200
+    assert list(shown.context["form"].errors) == [field]
+    assert "<script>" not in shown.content.decode().split('data-testid="ask"')[1].split("</form>")[0]
+
+
+def test_what_nobody_answers_for_is_listed_and_written_down(pages: Client) -> None:
+    address = "/admin/fieldops/responsibilityrule/coverage/"
+    assert pages.get(address, follow=True).context["total"] == 0
+    ResponsibilityRule.objects.exclude(kind="component").delete()
+    Department.objects.update(name="=HYPERLINK(1)")
+    shown = pages.get(address, {"street": "150204003"}, follow=True)
+    events = EventClass.objects.filter(edition=EDITION, kind="event").count()
+    assert shown.context["total"] == events
+    sheet = pages.get(address, {"street": "150204003", "everything": "on", "xlsx": "1"}, follow=True)
+    rows = list(load_workbook(BytesIO(sheet.content)).active.values)
+    assert len(rows) == 190 + 1
+    assert {row[4] for row in rows[1:]} == {"'=HYPERLINK(1)", None}
+
+
+def test_the_questions_are_an_administrators(client: Client, outsider: User, dispatcher: User) -> None:
+    for person in (outsider, dispatcher):
+        client.force_login(person)
+        for name in ("who", "coverage"):
+            assert client.get(f"/admin/fieldops/responsibilityrule/{name}/", follow=True).status_code == 403
