@@ -31,6 +31,7 @@ from realtime.models import Shift
 
 from . import pressing
 from .base import CommandView
+from .figures import may_see_figures
 
 MOST_EVENTS = 2000
 MOST_SHIFTS = 100
@@ -80,6 +81,7 @@ class Session(CommandView):
                     "watch": presence.may_watch(self.posts),
                     "replay": any(post.role in TRACK_ROLES for post in self.posts),
                 },
+                "figures": may_see_figures(self.posts),
             }
         )
 

@@ -3,12 +3,16 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from . import api, elements, pressing, views
+from . import api, elements, figures, pressing, views
 
 urlpatterns = [
     path("", views.live_map, name="live-map"),
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("figures/", figures.page, name="figures"),
+    path("figures/cases", figures.cases, name="figure-cases"),
+    path("api/command/figures", figures.Figures.as_view()),
+    path("api/command/figures/cases", figures.FigureCases.as_view()),
     path("healthz", views.health),
     path("api/command/session", api.Session.as_view()),
     path("api/command/grid/<str:level>", api.Grid.as_view()),

@@ -98,7 +98,7 @@ def counts_of(sums: Iterable[Sum]) -> list[str]:
 # --- collecting and filing --------------------------------------------------------------------------------
 
 
-@indicator(_("Valid reports"))
+@indicator(_("Valid report rate"))
 def valid_report_rate(n: Any) -> Fraction:
     """有效上报率. Reports whose case was filed and not voided, of the reports received."""
     return n.valid_reports, n.reports
@@ -170,7 +170,7 @@ def closed_on_time_rate(n: Any) -> Fraction:
     return n.closed_in_time, n.to_close
 
 
-@indicator(_("Overdue"), better=Better.LOWER)
+@indicator(_("Overdue rate"), better=Better.LOWER)
 def overdue_rate(n: Any) -> Fraction:
     """超期率. Handled late or not at all, of those to close, or of those first dispatched."""
     return n.overdue, {"to_close": n.to_close, "to_handle": n.to_handle}
@@ -212,19 +212,19 @@ def satisfaction_rate(n: Any) -> Fraction:
 # --- passing the buck, pressing ---------------------------------------------------------------------------
 
 
-@indicator(_("Sent back"), better=Better.LOWER)
+@indicator(_("Return rate"), better=Better.LOWER)
 def return_rate(n: Any) -> Fraction:
     """回退率. Times a case was sent back, of the cases first dispatched in the period."""
     return n.returns, n.to_dispatch
 
 
-@indicator(_("Cards answered in time"))
+@indicator(_("Cards answered on time"))
 def answered_cards_rate(n: Any) -> Fraction:
     """督办按期回复率. Cards answered within their limit, of those given in the period."""
     return n.supervised_answered, n.supervised
 
 
-@indicator(_("Reopened"), better=Better.LOWER)
+@indicator(_("Reopening rate"), better=Better.LOWER)
 def reopening_rate(n: Any) -> Fraction:
     """重新立案率. Reopened by a reporter, of those to close."""
     return n.reopened, n.to_close

@@ -254,6 +254,8 @@ export interface Session {
   roles: Record<string, string>;
   /** Whether this viewer may see workers on the map, and replay their tracks. */
   workers: { watch: boolean; replay: boolean };
+  /** Whether this viewer may see figures. */
+  figures: boolean;
 }
 
 /** Somebody on duty: what does not change with every fix. `id` is the shift; `inside`: proved to be in the own area. */

@@ -35,6 +35,7 @@ export class TopBar {
       this.connection,
       counted,
       el('div', { class: 'clock' }, this.time, this.date),
+      session.figures ? el('a', { class: 'quiet', href: '/figures/', 'data-testid': 'figures' }, t('figures.link')) : null,
       whoAmI(session),
       languageSwitch(),
       logout(),

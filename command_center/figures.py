@@ -1,0 +1,244 @@
+"""Figures for leaders: a page of them, the cases behind each, and the same as JSON."""
+
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_GET
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from fieldops.errors import NotPermitted, Unprocessable
+from fieldops.models import Event, Post
+from fieldops.rights import current_posts, events_visible_to
+from gridmap.models import Department, District, GridUnit, Level
+from insight.facts import COUNTS
+from insight.figures import Period, Scope, cases_behind, period_of
+from insight.indicators import INDICATORS
+from insight.tables import BY, Figure, Row, area_of, narrow, tabulate
+
+from .base import CommandView
+
+LONGEST_PERIOD = timedelta(days=366)
+BY_LABELS = {
+    **{level.name.lower(): level.label for level in Level},
+    "department": _("Department"),
+    "class": _("Class"),
+    "channel": _("Channel"),
+    "reporter": _("Who reported"),
+    "handler": _("Who handled"),
+    "checker": _("Who checked"),
+}
+
+
+class Question(forms.Form):
+    """What figures are wanted."""
+
+    first = forms.DateField(
+        label=_("First day"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+    last = forms.DateField(
+        label=_("Last day"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+    by = forms.ChoiceField(label=_("By"), choices=[(by, BY_LABELS[by]) for by in BY])
+    unit = forms.ModelChoiceField(GridUnit.objects.none(), label=_("Area"), required=False)
+    department = forms.ModelChoiceField(Department.objects.none(), label=_("Department"), required=False)
+    as_of = forms.DateTimeField(required=False, widget=forms.HiddenInput)
+    count = forms.CharField(required=False, widget=forms.HiddenInput)
+    key = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, district: District, data: Any) -> None:
+        today = timezone.localdate(timezone=ZoneInfo(district.time_zone))
+        given = {"first": today.replace(day=1), "last": today, "by": "street_committee", **data}
+        super().__init__(given)
+        self.district = district
+        units = district.units.filter(level__lte=4).defer("boundary").order_by("level", "code")
+        self.fields["unit"].queryset = units  # type: ignore[attr-defined]
+        self.fields["department"].queryset = Department.objects.filter(district=district)  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        """A period that begins before it ends and is no longer than a year."""
+        given = super().clean() or {}
+        first, last = given.get("first"), given.get("last")
+        if first and last and not timedelta() <= last - first <= LONGEST_PERIOD:
+            raise forms.ValidationError(_("The period ends after it begins, and is a year at most."))
+        if given.get("count") and set(given["count"].split(",")) - set(COUNTS):
+            raise forms.ValidationError(_("There is no such count."))
+        return given
+
+    @property
+    def period(self) -> Period:
+        """The days as moments."""
+        given = self.cleaned_data
+        return period_of(given["first"], given["last"], self.district, as_of=given["as_of"])
+
+    def scope(self, posts: list[Post]) -> Scope:
+        """Which cases, within what these posts answer for."""
+        given = self.cleaned_data
+        department = given["department"].pk if given["department"] else None
+        whole = Scope(self.district.pk, unit=given["unit"], department=department, within=area_of(posts))
+        return narrow(whole, given["by"], given["key"]) if given["key"] else whole
+
+
+def may_see_figures(posts: list[Post]) -> bool:
+    """Whether one of these posts reads figures, of the district or of its part."""
+    return area_of(posts) != ()
+
+
+@login_required
+@require_GET
+def page(request: HttpRequest) -> HttpResponse:
+    """The table; every number leads to its cases."""
+    posts = current_posts(request.user)
+    if not may_see_figures(posts):
+        return render(request, "command_center/no_post.html", status=403)
+    asked = Question(posts[0].district, request.GET.dict())
+    context: dict[str, Any] = {"form": asked, "zone": asked.district.time_zone}
+    if asked.is_valid():
+        given = asked.cleaned_data
+        table = tabulate(given["by"], asked.period, asked.scope(posts))
+        kept = {
+            name: value
+            for name, value in (
+                ("first", given["first"].isoformat()),
+                ("last", given["last"].isoformat()),
+                ("by", given["by"]),
+                ("unit", given["unit"].pk if given["unit"] else ""),
+                ("department", given["department"].pk if given["department"] else ""),
+                ("as_of", asked.period.as_of.isoformat()),
+            )
+            if value
+        }
+        context |= {
+            "whole": [_shown(one, table.whole, kept) for one in table.whole.figures],
+            "indicators": list(INDICATORS.values()),
+            "rows": [
+                {"name": row.name, "figures": [_shown(one, row, kept) for one in row.figures]}
+                for row in table.rows
+            ],
+            "by_label": BY_LABELS[given["by"]],
+            "as_of": asked.period.as_of,
+        }
+    return render(request, "command_center/figures.html", context, status=200 if asked.is_valid() else 400)
+
+
+def _shown(one: Figure, row: Row, kept: dict[str, Any]) -> dict[str, Any]:
+    def leading_to(counts: tuple[str, ...]) -> str:
+        return "cases?" + urlencode(
+            {**kept, "count": ",".join(counts), **({"key": row.key} if row.key else {})}
+        )
+
+    return {
+        "indicator": one.indicator,
+        "percent": None if one.value is None else f"{100 * one.value:.2f}",
+        "value": one.value,
+        "above": f"{one.above:g}",
+        "below": f"{one.below:g}",
+        "above_cases": leading_to(one.counts_above),
+        "below_cases": leading_to(one.counts_below),
+    }
+
+
+@login_required
+@require_GET
+def cases(request: HttpRequest) -> HttpResponse:
+    """The cases that a number was counted from, as far as this reader may see them."""
+    posts = current_posts(request.user)
+    if not may_see_figures(posts):
+        return render(request, "command_center/no_post.html", status=403)
+    asked = Question(posts[0].district, request.GET.dict())
+    found: list[Event] = []
+    names = ""
+    if asked.is_valid() and asked.cleaned_data["count"]:
+        found, names = _behind(asked, posts, request.user)
+    context = {"form": asked, "cases": found, "names": names, "zone": asked.district.time_zone}
+    return render(request, "command_center/figure_cases.html", context, status=200 if names else 400)
+
+
+def _behind(asked: Question, posts: list[Post], person: Any) -> tuple[list[Event], str]:
+    codes = asked.cleaned_data["count"].split(",")
+    try:
+        keys = cases_behind(codes, asked.period, asked.scope(posts))
+    except (ValueError, GridUnit.DoesNotExist):
+        return [], ""
+    events = events_visible_to(person).filter(pk__in=keys).select_related("event_class", "department", "cell")
+    names = " + ".join(str(COUNTS[code].label) for code in codes)
+    return list(events.defer("cell__boundary").order_by("-received_at")), names
+
+
+class Figures(CommandView):
+    """The same as JSON."""
+
+    def get(self, request: Request) -> Response:
+        """Every indicator, all together and line by line."""
+        if not may_see_figures(self.posts):
+            raise NotPermitted
+        asked = _asked(self.posts, request)
+        table = tabulate(asked.cleaned_data["by"], asked.period, asked.scope(self.posts))
+        return Response(
+            {
+                "begin": asked.period.begin,
+                "end": asked.period.end,
+                "as_of": asked.period.as_of,
+                "indicators": [
+                    {
+                        "code": one.code,
+                        "label": str(one.label),
+                        "better": one.better.value,
+                        "describes": one.describes,
+                    }
+                    for one in INDICATORS.values()
+                ],
+                "whole": _line(table.whole),
+                "rows": [_line(row) for row in table.rows],
+            }
+        )
+
+
+class FigureCases(CommandView):
+    """The cases behind a count, as JSON."""
+
+    def get(self, request: Request) -> Response:
+        """Their numbers and states, at most 1,000."""
+        if not may_see_figures(self.posts):
+            raise NotPermitted
+        asked = _asked(self.posts, request)
+        if not asked.cleaned_data["count"]:
+            raise serializers.ValidationError({"count": [_("This field is required.")]})
+        found, names = _behind(asked, self.posts, self.person)
+        if not names:
+            raise Unprocessable(key=asked.cleaned_data["key"])
+        return Response(
+            {
+                "count": names,
+                "cases": [{"id": one.pk, "number": one.number, "status": one.status} for one in found],
+            }
+        )
+
+
+def _asked(posts: list[Post], request: Request) -> Question:
+    asked = Question(posts[0].district, request.query_params.dict())
+    if not asked.is_valid():
+        raise serializers.ValidationError(
+            {name: [str(one) for one in errors] for name, errors in asked.errors.items()}
+        )
+    return asked
+
+
+def _line(row: Row) -> dict[str, Any]:
+    return {
+        "key": row.key,
+        "name": row.name,
+        "figures": {
+            one.indicator.code: {"value": one.value, "above": one.above, "below": one.below}
+            for one in row.figures
+        },
+    }

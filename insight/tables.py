@@ -1,0 +1,117 @@
+"""Figures as a table that people read: named lines, an indicator a column, each with what was divided by what."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import get_language
+
+from fieldops.models import Channel, EventClass, Post, User
+from fieldops.status import Role
+from gridmap.models import Department, GridUnit, Level
+
+from .figures import Line, Period, Scope, count_all, count_by, count_by_level, denominators_of
+from .indicators import INDICATORS, Indicator
+
+FIGURE_ROLES = frozenset({Role.SHIFT_LEADER, Role.SUPERVISOR, Role.LEADER})
+LEVELS = {level.name.lower(): level for level in Level}
+PEOPLE = ("reporter", "handler", "checker")
+BY = (*LEVELS, "department", "class", "channel", *PEOPLE)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One value, and the counts above and below it."""
+
+    indicator: Indicator
+    value: float | None
+    above: float
+    below: float
+    counts_above: tuple[str, ...]
+    counts_below: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line with its name; `key` narrows to it, empty for all together."""
+
+    key: str
+    name: str
+    figures: list[Figure]
+
+
+@dataclass(frozen=True)
+class Table:
+    """All together first, then line by line."""
+
+    whole: Row
+    rows: list[Row]
+
+
+def area_of(posts: Sequence[Post]) -> tuple[GridUnit, ...] | None:
+    """What these posts may see figures of: subtrees, none (an empty tuple), or None for the whole district."""
+    units = tuple(post.unit for post in posts if post.role in FIGURE_ROLES)
+    return None if any(unit.level == Level.DISTRICT_COMMITTEE for unit in units) else units
+
+
+def tabulate(by: str, period: Period, scope: Scope, *, codes: Sequence[str] = ()) -> Table:
+    """A row for each organisation of a level, department, class, channel or person (`by`, one of BY).
+
+    `codes`: which indicators; all of them by default. Raises KeyError for what there is not.
+    """
+    wanted = [INDICATORS[code] for code in codes] or list(INDICATORS.values())
+    chosen = denominators_of(scope.district)
+
+    def figures(line: Line) -> list[Figure]:
+        return [_figure(one, line, chosen.get(one.code, "")) for one in wanted]
+
+    if by in LEVELS:
+        lines = [line for line in count_by_level(period, scope) if line.level == LEVELS[by]]
+    else:
+        lines = count_by(by, period, scope)
+    lines = [line for line in lines if line.of is not None and any(line.counts.values())]
+    names = _names(by, [line.of for line in lines])
+    rows = [Row(str(line.of), names.get(line.of, str(line.of)), figures(line)) for line in lines]
+    return Table(Row("", "", figures(count_all(period, scope))), sorted(rows, key=lambda row: row.name))
+
+
+def narrow(scope: Scope, by: str, key: str) -> Scope:
+    """The scope of one row. Raises ValueError or GridUnit.DoesNotExist for a row that cannot be."""
+    if by in LEVELS:
+        return _with(scope, unit=GridUnit.objects.defer("boundary").get(pk=int(key), district=scope.district))
+    if by in PEOPLE:
+        return _with(scope, person=(by, int(key)))
+    if by == "channel":
+        return _with(scope, channel=Channel(key).value)
+    return _with(scope, **{"department" if by == "department" else "event_class": int(key)})
+
+
+def _with(scope: Scope, **narrowed: Any) -> Scope:
+    return Scope(**{**vars(scope), **narrowed})
+
+
+def _figure(one: Indicator, line: Line, choice: str) -> Figure:
+    below = one.denominator(choice)
+    return Figure(
+        one,
+        one.value(line.counts, choice),
+        one.numerator.of(line.counts),
+        below.of(line.counts),
+        tuple(one.numerator.weights),
+        tuple(below.weights),
+    )
+
+
+def _names(by: str, keys: Sequence[Any]) -> dict[Any, str]:
+    english = (get_language() or "").startswith("en")
+    if by in LEVELS:
+        units = GridUnit.objects.filter(pk__in=keys).defer("boundary")
+        return {unit.pk: (english and unit.name_en) or unit.name for unit in units}
+    if by == "department":
+        departments = Department.objects.filter(pk__in=keys)
+        return {one.pk: (english and one.name_en) or one.name for one in departments}
+    if by == "class":
+        return {one.pk: f"{one.code} {one.name}" for one in EventClass.objects.filter(pk__in=keys)}
+    if by == "channel":
+        return {one.value: str(one.label) for one in Channel}
+    return {one.pk: str(one) for one in User.objects.filter(pk__in=keys)}
