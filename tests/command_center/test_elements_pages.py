@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
@@ -44,7 +45,7 @@ def test_a_cells_elements_and_their_history(component: Element, cell: Cell, lead
     assert (row["state_label"], row["component"]["code"]) == ("破损", "1502040101900001")
     detail = ask(leader, f"elements/{component.pk}").json()
     assert [(v["state"], v["by"]) for v in detail["history"]] == [("damaged", str(leader)), ("intact", None)]
-    yesterday = timezone.localdate(timezone.now()) - timedelta(days=1)
+    yesterday = timezone.localdate(timezone=ZoneInfo(cell.district.time_zone)) - timedelta(days=1)
     stood = ask(leader, f"cells/{cell.code}/elements", on=yesterday.isoformat()).json()["elements"]
     assert [row["state"] for row in stood if row["id"] == str(component.pk)] == ["intact"]
     long_ago = ask(leader, f"cells/{cell.code}/elements", on="2026-02-01").json()["elements"]
