@@ -95,7 +95,7 @@ class ResponsibilityRuleAdmin(RuleAdmin):
     list_filter = ["kind", "department", "party"]
     list_select_related = ["unit", "department"]
     raw_id_fields = ["unit"]
-    actions_list = ["ask_who", "ask_coverage"]
+    actions_list = ["ask_who", "ask_coverage", *RuleAdmin.actions_list]
 
     @action(
         description=gettext_lazy("Who is responsible?"),

@@ -5,18 +5,27 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from django.contrib import messages
 from django.contrib.admin.options import IS_POPUP_VAR
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
 from django.contrib.messages import get_messages
+from django.core import signing
 from django.core.exceptions import PermissionDenied
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Model, ProtectedError, QuerySet, RestrictedError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from pghistory.core import event_models
 from unfold.admin import ModelAdmin
+from unfold.decorators import action
+from unfold.widgets import UnfoldAdminFileFieldWidget
+
+from .rule_sheets import bring_in, columns_of, rows_out
+from .spreadsheets import MOST_BYTES, XLSX, SheetRefused, read_sheet, workbook
 
 SHOWN_CHANGES = 200
 T = TypeVar("T")
@@ -83,6 +92,7 @@ class Effect:
 SHOWN_GROUPS = 100
 SHOWN_IN_A_GROUP = 12
 CHECKED = "_checked"
+MOST_CARRIED = 900_000  # characters that a page may send back
 
 
 def foretell(change: Callable[[], T], forecasts: Sequence[Forecast]) -> tuple[T, list[Effect]]:
@@ -111,6 +121,61 @@ class RuleAdmin(RowAdmin):
 
     forecasts: Sequence[Forecast] = ()
     delete_confirmation_template = "admin/check_before_deleting.html"
+    actions_list = ["sheet_out", "sheet_in"]
+
+    @action(description=gettext_lazy("Export"), url_path="sheet", permissions=["view"])
+    def sheet_out(self, request: HttpRequest) -> HttpResponse:
+        """All rows as a spreadsheet."""
+        headings, rows = rows_out(self.model, self.get_queryset(request))
+        named = f'attachment; filename="{self.opts.model_name}.xlsx"'
+        sheet = workbook(headings, rows)
+        return HttpResponse(sheet, content_type=XLSX, headers={"Content-Disposition": named})
+
+    @action(description=gettext_lazy("Import"), url_path="bring", permissions=["add", "change"])
+    def sheet_in(self, request: HttpRequest) -> HttpResponse:
+        """A spreadsheet is read; then stands what it would do; then it is written, all of it or nothing."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Import from a spreadsheet"),
+            "opts": self.opts,
+            "columns": columns_of(self.model),
+            "file": UnfoldAdminFileFieldWidget().render(
+                "file", None, attrs={"id": "sheet", "accept": ".xlsx,.csv"}
+            ),
+        }
+        if request.method != "POST":
+            return TemplateResponse(request, "admin/bring_sheet.html", context)
+        salt = f"{self.opts.label_lower}:{request.user.pk}"
+        try:
+            if "rows" in request.POST:
+                return self._write_sheet(
+                    request, signing.loads(request.POST["rows"], salt=salt, max_age=3600)
+                )
+            file = request.FILES.get("file")
+            if file is None or (file.size or 0) > MOST_BYTES:
+                raise SheetRefused(_("Choose a file of at most 2 MB."))
+            rows = read_sheet(file.name or "", file.read())
+            brought, effects = foretell(lambda: bring_in(self.model, rows), self.forecasts)
+            context |= {"brought": brought, "effects": effects}
+            if not brought.faults:
+                context["rows"] = signing.dumps(rows, salt=salt, compress=True)
+                if len(context["rows"]) > MOST_CARRIED:
+                    raise SheetRefused(_("The sheet holds too much at once; divide it."))
+        except SheetRefused as refused:
+            context["refused"] = str(refused)
+        except signing.BadSignature:
+            context["refused"] = _("The check is too old; bring the file once more.")
+        except DatabaseError:
+            context["refused"] = _("the database does not take it")
+        return TemplateResponse(request, "admin/bring_sheet.html", context)
+
+    def _write_sheet(self, request: HttpRequest, rows: list[dict[str, str]]) -> HttpResponse:
+        brought = bring_in(self.model, rows)
+        if brought.faults:
+            raise SheetRefused(_("The rows have changed meanwhile; bring the file once more."))
+        told = _("%(new)s new, %(changed)s changed, %(same)s as before") % vars(brought)
+        messages.success(request, told)
+        return HttpResponseRedirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))
 
     def changeform_view(
         self,

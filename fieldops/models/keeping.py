@@ -9,6 +9,7 @@ from django.db.models import Func, Q
 from django.utils.translation import gettext_lazy as _
 
 from gridmap.models import District, Element, RoadSegment
+from gridmap.models.grid import check_ends_after
 
 from ..status import Role
 from .keys import uuid_key
@@ -168,3 +169,7 @@ class SegmentChief(models.Model):
 
     def __str__(self) -> str:
         return f"{self.segment} · {self.post}"
+
+    def clean(self) -> None:
+        """It ends after it began."""
+        check_ends_after(self, since="since", until="until")

@@ -9,6 +9,7 @@ from django.db.models import Func, Q
 from django.utils.translation import gettext_lazy as _
 
 from gridmap.models import Department, District, GridUnit
+from gridmap.models.grid import check_ends_after
 
 from ..status import Role
 
@@ -96,3 +97,7 @@ class Holding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} · {self.post}"
+
+    def clean(self) -> None:
+        """It ends after it began."""
+        check_ends_after(self, since="since", until="until")

@@ -9,7 +9,7 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from gridmap.models import Department, District, GridUnit
-from gridmap.models.grid import VALIDITY
+from gridmap.models.grid import VALIDITY, check_ends_after
 
 from .standard import Kind
 
@@ -114,6 +114,10 @@ class ResponsibilityRule(models.Model):
     def __str__(self) -> str:
         who = self.department or self.get_party_display()
         return f"{self.number}: {self.kind}/{self.major}{self.minor} {self.unit or ''} → {who}"
+
+    def clean(self) -> None:
+        """It ends after it began."""
+        check_ends_after(self, since="valid_from", until="valid_to")
 
 
 class Channel(models.TextChoices):

@@ -10,6 +10,7 @@ import uuid_utils.compat as uuid
 from django.contrib.gis.db import models
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
+from django.core.exceptions import ValidationError
 from django.db.models import Func, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -45,6 +46,13 @@ def _in_force() -> models.GeneratedField:
         db_persist=True,
         editable=False,
     )
+
+
+def check_ends_after(row: models.Model, *, since: str, until: str) -> None:
+    """For `clean`: the database makes no range that runs backwards, not even to look, so a form says it first."""
+    begins, ends = getattr(row, since), getattr(row, until)
+    if begins is not None and ends is not None and ends <= begins:
+        raise ValidationError({until: _("the end has to be after the beginning")})
 
 
 VALIDITY = Func("valid_from", "valid_to", function="tstzrange", output_field=DateTimeRangeField())

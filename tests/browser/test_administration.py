@@ -12,6 +12,7 @@ from devstack.clients import PASSWORD
 from tests.conftest import Served
 
 FILES = Path(__file__).parents[1] / "gridmap" / "files"
+LIMITS = b"district,stage,urgent,minutes\n150204,accept,0,45\n150204,nowhere,0,-1\n"
 SHOTS = os.environ.get("ADMIN_SCREENSHOTS")
 
 
@@ -86,6 +87,11 @@ def test_a_rule_is_asked_for_and_checked_before_it_is_saved(administer: Any, lan
     page = administer("fieldops/responsibilityrule/coverage/?everything=on", language=language)
     assert page.locator("table tbody tr").count() == 500
     shoot(page, f"coverage-{language}")
+    page = administer("fieldops/stagelimit/bring/", language=language)
+    page.set_input_files('input[type="file"]', {"name": "l.csv", "mimeType": "text/csv", "buffer": LIMITS})
+    page.click('[data-testid="check"]')
+    page.wait_for_selector('[data-testid="faults"]')
+    shoot(page, f"bring-{language}")
     page = administer("fieldops/stagelimit/1/change/", language=language)
     minutes = page.input_value("#id_minutes")
     page.fill("#id_minutes", str(int(minutes) + 7))

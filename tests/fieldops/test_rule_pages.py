@@ -14,6 +14,7 @@ from fieldops.demo import EDITION
 from fieldops.models import Event, EventClass, FilingCondition, ResponsibilityRule, StageLimit, User
 from gridmap.administration import RowAdmin, RuleAdmin, kept_states
 from gridmap.models import CalendarDay, Cell, Department
+from gridmap.spreadsheets import workbook
 
 pytestmark = pytest.mark.django_db
 
@@ -76,6 +77,10 @@ def test_a_rule_that_another_one_forbids_is_refused_with_a_reason(pages: Client)
     assert "another rule has this scope at that time" in shown.content.decode()
     both = pages.post("/admin/fieldops/responsibilityrule/add/", form_of(held, number=9002, party="owning"))
     assert "name either a department" in both.content.decode()
+    backwards = {"valid_from_0": "2026-02-02", "valid_from_1": "00:00", "valid_to_0": "2026-02-01"}
+    form = form_of(held, number=9002, **backwards, valid_to_1="00:00")
+    shown = pages.post("/admin/fieldops/responsibilityrule/add/", form)
+    assert "after the beginning" in shown.content.decode()
     assert not ResponsibilityRule.objects.filter(number=9002).exists()
 
 
@@ -234,3 +239,126 @@ def test_the_questions_are_an_administrators(client: Client, outsider: User, dis
         client.force_login(person)
         for name in ("who", "coverage"):
             assert client.get(f"/admin/fieldops/responsibilityrule/{name}/", follow=True).status_code == 403
+
+
+# --- spreadsheets ----------------------------------------------------------------------------------------
+
+
+def sheet_of(pages: Client, kind: str) -> list[list[Any]]:
+    out = pages.get(f"/admin/{kind}/sheet/", follow=True)
+    assert out.status_code == 200
+    return [list(row) for row in load_workbook(BytesIO(out.content)).active.values]
+
+
+def bring(pages: Client, kind: str, rows: list[list[Any]]) -> Any:
+    file = BytesIO(workbook(rows[0], rows[1:]))
+    file.name = "rules.xlsx"
+    return pages.post(f"/admin/{kind}/bring/", {"file": file})
+
+
+def rule_kinds() -> list[str]:
+    return sorted(
+        model._meta.label_lower.replace(".", "/")
+        for model, rows in admin.site._registry.items()
+        if isinstance(rows, RuleAdmin)
+    )
+
+
+def test_every_kind_of_rule_goes_out_and_comes_back_as_it_was(pages: Client) -> None:
+    kinds = rule_kinds()
+    assert len(kinds) > 10
+    for kind in kinds:
+        rows = sheet_of(pages, kind)
+        if len(rows) == 1:
+            continue
+        shown = bring(pages, kind, rows[:60])
+        brought = shown.context.get("brought")
+        assert brought is not None, (kind, shown.context.get("refused"))
+        assert (brought.new, brought.changed, brought.faults) == (0, 0, []), kind
+
+
+def test_a_sheet_is_checked_then_written_in_one_piece(pages: Client, assigned: Event) -> None:
+    kind = "fieldops/responsibilityrule"
+    rows = sheet_of(pages, kind)
+    heading = rows[0]
+    other = Department.objects.exclude(pk=assigned.department_id).first()
+    new = {
+        "district": assigned.district_id,
+        "number": 9001,
+        "kind": "event",
+        "major": "01",
+        "minor": "03",
+        "unit": assigned.cell.party_group.code,
+        "department": other.code,
+    }
+    sheet = [heading, rows[1], [new.get(name) for name in heading]]
+    shown = bring(pages, kind, sheet)
+    assert (shown.context["brought"].new, shown.context["brought"].same) == (1, 1)
+    assert shown.context["effects"][0].groups == [
+        (assigned.department.name, other.name, 1, [assigned.number])
+    ]
+    assert not ResponsibilityRule.objects.filter(number=9001).exists()
+    kept = shown.context["rows"]
+    forged = pages.post(f"/admin/{kind}/bring/", {"rows": kept[:-4] + "AAAA"})
+    assert forged.context["refused"]
+    elsewhere = pages.post("/admin/fieldops/stagelimit/bring/", {"rows": kept})
+    assert elsewhere.context["refused"]
+    assert pages.post(f"/admin/{kind}/bring/", {"rows": kept}).status_code == 302
+    made = ResponsibilityRule.objects.get(number=9001)
+    assert (made.department, made.unit) == (other, assigned.cell.party_group)
+    [state] = kept_states(ResponsibilityRule).filter(pgh_obj=made.pk)
+    assert state.pgh_context["url"].endswith("/bring/")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"department": "nowhere"}, "does not exist"),
+        ({"department": ""}, "name either a department"),
+        ({"number": "many"}, ""),
+        ({"number": "-1"}, ""),
+        ({"number": "1e400"}, ""),
+        ({"number": "99999999999999999999"}, ""),
+        ({"major": "", "minor": "03"}, ""),
+        ({"valid_from": "yesterday"}, ""),
+        ({"valid_from": "2026-02-02 00:00:00"}, "with its zone"),
+        ({"valid_from": "2026-02-02T00:00:00Z", "valid_to": "2026-02-01T00:00:00Z"}, "after the beginning"),
+        ({"unit": "' OR 1=1"}, "does not exist"),
+        ({"district": "999999"}, ""),
+        ({"number": "1"}, ""),
+        ({"number": "2"}, "says the same"),
+    ],
+)
+def test_faults_are_named_by_row_and_nothing_is_written(
+    pages: Client, changes: dict[str, str], words: str
+) -> None:
+    kind = "fieldops/responsibilityrule"
+    rows = sheet_of(pages, kind)
+    heading, first = rows[0], rows[2]
+    bad = [changes.get(name, value) for name, value in zip(heading, first, strict=True)]
+    if "number" not in changes:
+        bad[heading.index("number")] = 9002
+    good = [*first]
+    good[heading.index("source")] = "changed"
+    shown = bring(pages, kind, [heading, good, bad])
+    [(row, told), *_] = shown.context["brought"].faults
+    assert row == 3
+    assert words in told
+    assert not ResponsibilityRule.objects.filter(source="changed").exists()
+
+
+def test_columns_that_are_none_are_named(pages: Client) -> None:
+    shown = bring(pages, "fieldops/responsibilityrule", [["number", "password"], [1, "x"]])
+    assert "password" in shown.context["refused"]
+    assert "district" in shown.context["refused"]
+    assert bring(pages, "fieldops/responsibilityrule", [["number"]]).context["refused"]
+    assert pages.post("/admin/fieldops/responsibilityrule/bring/").context["refused"]
+
+
+def test_sheets_are_an_administrators(client: Client, outsider: User, dispatcher: User) -> None:
+    for person in (outsider, dispatcher):
+        client.force_login(person)
+        for name in ("sheet", "bring"):
+            address = f"/admin/fieldops/responsibilityrule/{name}/"
+            assert client.get(address, follow=True).status_code == 403
+            assert client.post(address, follow=True).status_code == 403
