@@ -29,6 +29,7 @@ GROUPS: list[tuple[Any, dict[str, str]]] = [
         {
             "fieldops.user": "person",
             "fieldops.post": "badge",
+            "fieldops.holding": "assignment_ind",
             "fieldops.segmentchief": "signpost",
             "fieldops.accesspurpose": "shield_person",
             "auth.group": "lock_person",
@@ -39,6 +40,7 @@ GROUPS: list[tuple[Any, dict[str, str]]] = [
         {
             "gridmap.department": "domain",
             "fieldops.eventclass": "category",
+            "fieldops.filingcondition": "fact_check",
             "fieldops.responsibilityrule": "rule",
             "fieldops.intakepolicy": "input",
             "fieldops.stagelimit": "timer",

@@ -83,6 +83,29 @@ class EventClassAdmin(RuleAdmin):
     inlines = [ConditionInline]
 
 
+@admin.register(Holding)
+class HoldingAdmin(RuleAdmin):
+    """Who holds which post, from when to when."""
+
+    forecasts = (HOLDERS,)
+    list_display = ["post", "user", "since", "until"]
+    list_select_related = ["post", "user"]
+    search_fields = ["post__name", "user__username", "user__display_name"]
+    autocomplete_fields = ["post", "user"]
+
+
+@admin.register(FilingCondition)
+class FilingConditionAdmin(RuleAdmin):
+    """When a problem is filed, and how long it may take."""
+
+    forecasts = (DEADLINES, OWNERS)
+    list_display = ["event_class", "number", "limit_amount", "limit_unit", "urgent", "text"]
+    list_filter = ["event_class__edition", "event_class__kind", "urgent", "limit_unit"]
+    list_select_related = ["event_class"]
+    search_fields = ["event_class__name", "text"]
+    autocomplete_fields = ["event_class"]
+
+
 @admin.register(ResponsibilityRule)
 class ResponsibilityRuleAdmin(RuleAdmin):
     """Who is responsible for what and where."""

@@ -34,12 +34,12 @@ class Brought:
 
 
 class _ByCode(ForeignKeyWidget):
-    """A row of the same district by its code; a row of no district by its own."""
+    """A row by its code: of the same district, where the sheet names one; else one that no other district has."""
 
     def get_queryset(self, value: Any, row: Any, *args: Any, **kwargs: Any) -> QuerySet[Any]:
         rows = self.model._default_manager.all()
         has_district = any(f.name == "district" for f in self.model._meta.concrete_fields)
-        return rows.filter(district=row.get("district")) if has_district else rows
+        return rows.filter(district=row["district"]) if has_district and "district" in row else rows
 
 
 class _Moment(Widget):

@@ -4,6 +4,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib import admin
 from django.test import Client
 from openpyxl import load_workbook
@@ -13,7 +14,7 @@ from fieldops.assignment import find_responsible
 from fieldops.demo import EDITION
 from fieldops.models import Event, EventClass, FilingCondition, ResponsibilityRule, StageLimit, User
 from gridmap.administration import RowAdmin, RuleAdmin, kept_states
-from gridmap.models import CalendarDay, Cell, Department
+from gridmap.models import CalendarDay, Cell, Component, Department
 from gridmap.spreadsheets import workbook
 
 pytestmark = pytest.mark.django_db
@@ -156,6 +157,12 @@ def test_who_is_no_administrator_is_refused(client: Client, outsider: User, disp
         for address in ("", "add/"):
             found = client.get(f"/admin/fieldops/responsibilityrule/{address}", follow=True)
             assert found.status_code == 403
+
+
+def test_no_rule_is_without_a_page() -> None:
+    """Whatever keeps its history has a page, but for components, which change by import and in the field."""
+    kept = {model for model in apps.get_models() if kept_states(model) is not None}
+    assert kept - set(admin.site._registry) == {Component}
 
 
 def test_every_page_of_rules_has_its_history() -> None:
