@@ -18,6 +18,7 @@ from fieldops.models import (
     CallBack,
     Card,
     Channel,
+    Closing,
     Event,
     EventClass,
     FilingCondition,
@@ -35,6 +36,13 @@ from fieldops.status import FINAL, MAX_EXTENSIONS, TABLE, Role, Status, Step
 from gridmap.models import CalendarDay, Cell, District
 
 # How readily a step is taken where several may be; what is not named: 1.
+# What has orders of its own, or another clock: told in tests/fieldops.
+BESIDE = frozenset(
+    {
+        *(Step.ASSIST, Step.WHISTLE, Step.ASSIST_TAKE_ON, Step.ARRIVE, Step.ASSIST_HANDLE, Step.ASSIST_BACK),
+        *(Step.RELEASE, Step.LEAD_HANDLE, Step.RECLASSIFY),
+    }
+)
 READILY = {
     Step.LOCATE: 50,
     Step.ACCEPT: 30,
@@ -57,6 +65,7 @@ READILY = {
     Step.ANSWER: 5,
     Step.EXPIRE: 2,
     Step.RESUME: 10,
+    Step.CLOSE_SPECIALLY: 0.2,
 }
 PAUSES = [0] * 4 + [2, 5, 9, 20, 45, 120, 400, 1500, 6000]  # minutes
 LONGEST = 40  # steps
@@ -176,6 +185,8 @@ class Walker:
     def _may(self, life: Life, step: Step, at: datetime) -> bool:
         """What the use cases see to beyond the table."""
         done = [one.kind for one in life.steps]
+        if step in BESIDE:
+            return False
         if step == Step.ASK_EXTENSION:
             clock = life.clock
             return clock is not None and clock.extensions < MAX_EXTENSIONS and clock.used(at) <= clock.granted
@@ -298,6 +309,17 @@ class Walker:
             order.finished_at = at
         life.event.deferred_until = None
         self._stop(life, at)
+
+    def do_close(self, life: Life, step: Transition, order: WorkOrder | None, at: datetime) -> None:
+        late = any(one.handled_at and one.handled_at > one.due_at for one in life.orders)
+        life.event.closing = Closing.OVERDUE if late else Closing.NORMAL
+
+    def do_self_handle(self, life: Life, step: Transition, order: WorkOrder | None, at: datetime) -> None:
+        life.event.closing = Closing.SELF_HANDLED
+
+    def do_close_specially(self, life: Life, step: Transition, order: WorkOrder | None, at: datetime) -> None:
+        self.do_void(life, step, order, at)
+        life.event.closing = Closing.SPECIAL
 
     def do_extend(self, life: Life, step: Transition, order: WorkOrder, at: datetime) -> None:
         assert life.clock is not None

@@ -29,7 +29,7 @@ from gridmap.tiles import drawn_version
 from realtime import presence, proof, tracks
 from realtime.models import Shift
 
-from . import pressing
+from . import pressing, steps
 from .base import CommandView
 from .figures import may_see_figures
 
@@ -238,7 +238,7 @@ def _detail(event: Event, posts: list[Post]) -> dict[str, Any]:
     }
 
 
-class ActionIn(pressing.PressingIn):
+class ActionIn(pressing.PressingIn, steps.StepsIn):
     """What a step may be given; each step takes its own part."""
 
     version = serializers.IntegerField(required=False, min_value=1)
@@ -252,7 +252,9 @@ class ActionIn(pressing.PressingIn):
 _DO: dict[str, Callable[[UUID, User, dict[str, Any]], Any]] = {
     "accept": lambda pk, by, a: desk.accept(pk, by=by, note=a["reason"], version=a.get("version")),
     "decline": lambda pk, by, a: desk.decline(pk, by=by, reason=a["reason"], version=a.get("version")),
-    "file": lambda pk, by, a: desk.file(pk, by=by, condition_id=a.get("condition"), version=a.get("version")),
+    "file": lambda pk, by, a: desk.file(
+        pk, by=by, condition_id=a.get("condition"), reason=a["reason"], version=a.get("version")
+    ),
     "do_not_file": lambda pk, by, a: desk.do_not_file(
         pk, by=by, reason=a["reason"], version=a.get("version")
     ),
@@ -271,6 +273,7 @@ _DO: dict[str, Callable[[UUID, User, dict[str, Any]], Any]] = {
     ),
     "close": lambda pk, by, a: desk.close(pk, by=by, note=a["reason"], version=a.get("version")),
     **pressing.DO,
+    **steps.DO,
 }
 
 
@@ -301,6 +304,8 @@ def _actions(event: Event, posts: list[Post]) -> list[dict[str, Any]]:
 def _fields(step: Step, event: Event, posts: list[Post]) -> list[dict[str, Any]] | None:
     if step.value in pressing.DO:
         return pressing.fields(step, event, posts)
+    if step.value in steps.DO:
+        return steps.fields(step, event, posts)
     reason = {"name": "reason", "label": _("Reason"), "required": TABLE[step].needs_reason}
     if step == Step.FILE:
         choices = [
@@ -314,7 +319,8 @@ def _fields(step: Step, event: Event, posts: list[Post]) -> list[dict[str, Any]]
                 "required": event.condition_id is None,
                 "value": event.condition_id,
                 "choices": choices,
-            }
+            },
+            reason,
         ]
     if step == Step.ASSIGN:
         departments = Department.objects.filter(district=event.district_id)

@@ -45,6 +45,7 @@ GROUPS: list[tuple[Any, dict[str, str]]] = [
             "fieldops.intakepolicy": "input",
             "fieldops.stagelimit": "timer",
             "fieldops.supervisionrule": "notification_important",
+            "fieldops.checkpolicy": "fact_check",
             "fieldops.callbackpolicy": "reviews",
             "gridmap.calendarday": "calendar_month",
         },

@@ -18,6 +18,7 @@ from .foresight import CARDS, DEADLINES, HOLDERS, OWNERS, PAIRS, WAYS_IN
 from .models import (
     AccessPurpose,
     CallBackPolicy,
+    CheckPolicy,
     EventClass,
     FilingCondition,
     Holding,
@@ -170,6 +171,14 @@ class CallBackPolicyAdmin(RuleAdmin):
     """How long reporters are waited for, and until when they have a case reopened."""
 
     list_display = ["district", "answer_days", "reopen_days"]
+
+
+@admin.register(CheckPolicy)
+class CheckPolicyAdmin(RowAdmin):
+    """Who looks at handled cases of a class, and how many of them."""
+
+    list_display = ["district", "kind", "major", "minor", "checker", "percent"]
+    list_filter = ["checker"]
 
 
 admin.site.unregister(Group)

@@ -6,10 +6,10 @@ from uuid import UUID
 from django.db import transaction
 
 from .clock import clock_of, resume_clock, show_clock, stop_clock
-from .errors import NotDeferrable, NotExtendable
+from .errors import IllegalTransition, NotDeferrable, NotExtendable
 from .fieldwork import acting, lock_order
 from .lifecycle import SYSTEM, Actor, Submission, check_follows, lock_event, now, record, take_step
-from .models import Event, Transition, User, WorkOrder
+from .models import Event, Part, Transition, User, WorkOrder
 from .rights import acting_post, events_visible_to
 from .status import MAX_EXTENSIONS, Status, Step
 
@@ -26,6 +26,7 @@ def ask_extension(order_id: UUID, *, by: User, submission: Submission, reason: s
     event, order, done = lock_order(order_id, Step.ASK_EXTENSION, by=by, submission=submission)
     if done:
         return done
+    _check_leads(event, order, Step.ASK_EXTENSION)
     clock = clock_of(event)
     if clock.extensions >= MAX_EXTENSIONS or clock.used(now()) > clock.granted:
         raise NotExtendable(extensions=clock.extensions)
@@ -43,9 +44,16 @@ def ask_deferral(
     event, order, done = lock_order(order_id, Step.ASK_DEFERRAL, by=by, submission=submission)
     if done:
         return done
+    _check_leads(event, order, Step.ASK_DEFERRAL)
     _check_deferrable(event, at=now(), until=until)
     data = {"until": until.isoformat()}
     return _ask(Step.ASK_DEFERRAL, event, order, by=by, submission=submission, reason=reason, data=data)
+
+
+def _check_leads(event: Event, order: WorkOrder, step: Step) -> None:
+    """Only the lead's clock is extended, and rests."""
+    if order.part != Part.LEAD:
+        raise IllegalTransition(case_status=event.status, step=step.value)
 
 
 def _ask(
@@ -160,4 +168,4 @@ def _begin(step: Step, event_id: UUID, *, by: User, version: int | None) -> tupl
 
 
 def _open_order(event: Event) -> WorkOrder:
-    return event.work_orders.select_for_update().get(finished_at__isnull=True)
+    return event.work_orders.select_for_update().get(finished_at__isnull=True, part=Part.LEAD)

@@ -199,7 +199,9 @@ def _move_all(
     at: datetime,
 ) -> list[tuple[Event, list[Transition]]]:
     """Move the cases in memory to the cells of these codes."""
-    open_orders = WorkOrder.objects.filter(event__in=events, finished_at__isnull=True).select_related("post")
+    open_orders = WorkOrder.objects.filter(
+        event__in=events, finished_at__isnull=True, part="lead"
+    ).select_related("post")
     orders = {order.event_id: order for order in open_orders}
     moved = []
     for event, code in zip(events, _destinations(events, base, target), strict=True):

@@ -9,7 +9,7 @@ from typing import Any
 from gridmap.models import CalendarDay
 
 from .deadlines import Calendar, Clock, Limit, calendar_of
-from .models import Event, Transition
+from .models import Event, Part, Transition
 from .status import Step
 
 
@@ -41,6 +41,14 @@ def show_clock(event: Event) -> datetime:
     return _show(event, clock_of(event))
 
 
+def side_clock(event: Event, *, at: datetime) -> datetime:
+    """When an order beside the lead's is due that begins at `at`: the case's limit, counted for itself."""
+    due = Clock(_limit(event), calendar_for(event)).start(at).due()
+    if due is None:
+        raise AssertionError("a clock that runs will run out")
+    return due.at
+
+
 def stop_clock(event: Event) -> None:
     """Nobody's time is counted for now (in memory only)."""
     event.due_at, event.warn_at, event.due_provisional = None, None, False
@@ -50,15 +58,25 @@ def clock_of(event: Event, calendar: Calendar | None = None) -> Clock:
     """The responsible department's clock, as its orders tell it; three statements, two with a calendar given.
 
     It counts from dispatch until the work is handled, sent back or recalled, and stands still while deferred.
-    Work that was handled and checked is over: rework has a limit of its own.
+    Work that was handled and checked is over: rework has a limit of its own. So has a case of another class: the clock
+    of the old one is kept in the step that ended it.
     """
     fresh = clock = Clock(_limit(event), calendar or calendar_for(event))
-    paused = event.transitions.filter(kind__in=[Step.DEFER, Step.RESUME]).order_by("version")
+    paused = event.transitions.filter(kind__in=[Step.DEFER, Step.RESUME, Step.RECLASSIFY]).order_by("version")
     turns: dict[Any, list[Transition]] = defaultdict(list)
+    since = None
     for turn in paused:
-        turns[turn.work_order_id].append(turn)
-    for order in event.work_orders.filter(department=event.department_id).order_by("dispatched_at"):
-        clock = replace(clock.start(order.dispatched_at), extensions=clock.extensions + order.extensions)
+        if turn.kind == Step.RECLASSIFY:
+            since = turn.recorded_at
+            turns.clear()
+        else:
+            turns[turn.work_order_id].append(turn)
+    orders = event.work_orders.filter(department=event.department_id, part=Part.LEAD)
+    for order in orders.order_by("dispatched_at"):
+        if since and order.finished_at and order.finished_at <= since:
+            continue
+        began = max(order.dispatched_at, since or order.dispatched_at)
+        clock = replace(clock.start(began), extensions=clock.extensions + order.extensions)
         for turn in turns[order.pk]:
             stands = turn.kind == Step.DEFER
             clock = clock.pause(turn.recorded_at) if stands else clock.start(turn.recorded_at)

@@ -135,6 +135,16 @@ class IncompleteAnswer(Unprocessable):
     )
 
 
+class AlreadyAssisting(Conflict):
+    code = "already_assisting"
+    title = _("This department leads the case or assists in it already")
+
+
+class ReturnsSpent(Conflict):
+    code = "returns_spent"
+    title = _("The case was sent back twice; the district has decided, and this department keeps it")
+
+
 class NotExtendable(Conflict):
     code = "not_extendable"
     title = _("The limit cannot be extended: it was extended twice, or has run out")

@@ -6,12 +6,14 @@ from uuid import UUID
 
 from django.db import transaction
 
+from . import joint
 from .clock import stop_clock
-from .errors import IllegalTransition, NotFound, PhotoMissing
-from .lifecycle import Actor, Submission, lock_event, now, record, replayed, take_step
-from .models import Event, Photo, Transition, User, WorkOrder
+from .errors import IllegalTransition, NotFound, ReturnsSpent, UnknownCondition
+from .lifecycle import Actor, Submission, check_follows, lock_event, now, record, replayed, take_step
+from .models import Closing, Event, Part, Report, Transition, User, WorkOrder
+from .places import Fix
 from .rights import acting_post, current_posts, events_visible_to
-from .status import Step
+from .status import MAX_RETURNS, TABLE, Step
 
 
 def note_seen(order_id: UUID, *, by: User) -> WorkOrder:
@@ -35,6 +37,8 @@ def take_on(order_id: UUID, *, by: User, submission: Submission) -> Transition:
     event, order, done = lock_order(order_id, Step.TAKE_ON, by=by, submission=submission)
     if done:
         return done
+    if order.part != Part.LEAD:
+        return joint.take_on(event, order, by=by, submission=submission)
     at = now()
     step = take_step(
         event,
@@ -53,43 +57,103 @@ def take_on(order_id: UUID, *, by: User, submission: Submission) -> Transition:
 
 @transaction.atomic
 def handle(order_id: UUID, *, by: User, submission: Submission, note: str = "") -> Transition:
-    """处置: done on site; asks for at least one photo, already received under the key of this step."""
+    """处置: done on site; asks for at least one photo, already received under the key of this step.
+
+    While departments still assist, the lead's clock stops and the case waits for them.
+    """
     event, order, done = lock_order(order_id, Step.HANDLE, by=by, submission=submission)
     if done:
         return done
-    at = now()
-    step = take_step(
-        event,
-        Step.HANDLE,
-        actor=acting(by, Step.HANDLE, event),
-        at=at,
-        work_order=order,
-        reason=note,
-        submission=submission,
-    )
-    if not Photo.objects.filter(submission=submission.id, uploaded_by=by).exists():
-        raise PhotoMissing(submission=str(submission.id))
+    if order.part != Part.LEAD:
+        return joint.handle(event, order, by=by, submission=submission, note=note)
+    check_follows(event, Step.HANDLE)
+    at, actor = now(), acting(by, Step.HANDLE, event)
+    joint.need_photo(submission, by)
     order.handled_at = at
     order.save(update_fields=["handled_at"])
+    if joint.beside(event).exists():
+        step = take_step(
+            event,
+            Step.LEAD_HANDLE,
+            actor=actor,
+            at=at,
+            work_order=order,
+            reason=note,
+            submission=submission,
+        )
+    else:
+        step = joint.handled(event, order, actor=actor, at=at, note=note, submission=submission)
     record(event, [step])
     return step
 
 
 @transaction.atomic
 def send_back(order_id: UUID, *, by: User, submission: Submission, reason: str) -> Transition:
-    """回退: not this department's responsibility; the dispatcher decides anew."""
+    """回退: not this department's responsibility; the dispatcher decides anew.
+
+    After two returns the district decides, and whom it names keeps the case (首接负责). Raises ReturnsSpent.
+    """
     event, order, done = lock_order(order_id, Step.SEND_BACK, by=by, submission=submission)
     if done:
         return done
+    if order.part != Part.LEAD:
+        return joint.send_back(event, order, by=by, submission=submission, reason=reason)
     at = now()
     actor = acting(by, Step.SEND_BACK, event)
+    check_follows(event, Step.SEND_BACK)
+    if event.returns >= MAX_RETURNS:
+        raise ReturnsSpent(returns=event.returns)
+    event.returns += 1
     step = take_step(
         event, Step.SEND_BACK, actor=actor, at=at, work_order=order, reason=reason, submission=submission
     )
     order.sent_back_at = order.finished_at = at
     order.save(update_fields=["sent_back_at", "finished_at"])
     stop_clock(event)
-    record(event, [step], changed=["due_at", "warn_at", "due_provisional"])
+    record(event, [step], changed=["returns", "due_at", "warn_at", "due_provisional"])
+    return step
+
+
+@transaction.atomic
+def arrive(order_id: UUID, *, by: User, submission: Submission, fix: Fix) -> Transition:
+    """到场: a department that was whistled for is on the spot, and where."""
+    event, order, done = lock_order(order_id, Step.ARRIVE, by=by, submission=submission)
+    if done:
+        return done
+    if order.part != Part.WHISTLE:
+        raise IllegalTransition(case_status=event.status, step=Step.ARRIVE.value)
+    return joint.arrive(event, order, by=by, submission=submission, fix=fix)
+
+
+@transaction.atomic
+def handle_on_the_spot(
+    event_id: UUID, *, by: User, submission: Submission, condition_id: int | None = None, note: str = ""
+) -> Transition:
+    """自行处置: whoever reported it put it right; a photo is asked for under the report (before) and under this step.
+
+    Raises NotFound for somebody else's report, UnknownCondition, PhotoMissing.
+    """
+    done = replayed(submission, event_id, by=by)
+    posts = [post for post in current_posts(by) if post.role in TABLE[Step.SELF_HANDLE].roles]
+    report = Report.objects.filter(event=event_id, reporter=by, post__in=posts).first()
+    if report is None:
+        raise NotFound
+    event = lock_event(Event.objects.all(), event_id)
+    done = done or replayed(submission, event_id, by=by)
+    if done:
+        return done
+    check_follows(event, Step.SELF_HANDLE)
+    actor = Actor(by, next(post for post in posts if post.pk == report.post_id))
+    if condition_id is not None:
+        event.condition = event.event_class.conditions.filter(pk=condition_id).first()
+    if event.condition is None:
+        raise UnknownCondition(condition=condition_id)
+    joint.need_photo(Submission(report.pk), by)
+    joint.need_photo(submission, by)
+    step = take_step(event, Step.SELF_HANDLE, actor=actor, at=now(), reason=note, submission=submission)
+    event.closing = Closing.SELF_HANDLED
+    step.data |= {"closing": event.closing, "condition": event.condition.pk}
+    record(event, [step], changed=["condition"])
     return step
 
 
@@ -111,6 +175,6 @@ def lock_order(
     event = lock_event(Event.objects.all() if done else events_visible_to(by), event_id)
     order = mine.get(pk=order_id)
     done = done or replayed(submission, event_id, by=by)
-    if not done and order.finished_at is not None:
+    if not done and (order.finished_at is not None or order.handled_at is not None):
         raise IllegalTransition(case_status=event.status, step=step.value)
     return event, order, done

@@ -38,6 +38,7 @@ class Actor:
 
 
 SYSTEM = Actor()
+STATE = ("status", "version", "asked_for", "checked_by", "closing", "updated_at")
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,9 @@ def take_step(
     check_follows(event, step)
     if rule.needs_reason and not has_words(reason):
         raise ReasonMissing(step=step.value)
+    if rule.target and rule.target != event.status:
+        # Both tell of one state, and are set anew by whoever leads into it.
+        event.checked_by = event.closing = ""
     event.status = rule.target or event.status
     # Whoever decides, or takes the case elsewhere, has answered what was asked for.
     if rule.asks_for:
@@ -183,7 +187,7 @@ def record_all(
             if event._state.adding:
                 event.save(force_insert=True)
             else:
-                event.save(update_fields=["status", "version", "asked_for", "updated_at", *CLOCK, *changed])
+                event.save(update_fields=[*STATE, *CLOCK, *changed])
     except IntegrityError as error:
         if "an_open_case_lies_in_a_cell_in_force" in str(error):
             raise BoundariesChanged from error

@@ -13,9 +13,9 @@ from gridmap.models import Cell
 from .assignment import find_responsible
 from .errors import HandlerElsewhere, SameCell, UnknownCell
 from .lifecycle import SYSTEM, Actor, check_follows, lock_event, now, record, take_step
-from .models import Event, Transition, User, WorkOrder
+from .models import Event, Part, Transition, User, WorkOrder
 from .rights import acting_post, events_visible_to
-from .status import Status, Step
+from .status import MAX_RETURNS, Status, Step
 
 MOST_NEIGHBOURS = 20
 # What `move` changes of a case; to be saved with its steps.
@@ -37,7 +37,7 @@ def move_to_cell(event_id: UUID, *, by: User, code: str, reason: str, version: i
         raise UnknownCell(cell=code)
     if cell.pk == event.cell_id:
         raise SameCell(cell=code)
-    order = event.work_orders.select_related("post").filter(finished_at__isnull=True).first()
+    order = event.work_orders.select_related("post").filter(finished_at__isnull=True, part=Part.LEAD).first()
     if order is not None and order.post.unit_id not in cell.unit_ids:
         raise HandlerElsewhere(post=order.post.name)
     steps = move(event, cell, actor=Actor(by, post), at=now(), reason=reason, work_order=order)
@@ -72,7 +72,9 @@ def move(
         event, Step.MOVE_CELL, actor=actor, at=at, reason=reason, work_order=work_order, data=facts
     )
     event.cell, event.cell_candidates, event.outside_m = cell, [], None
-    if event.status not in (Status.FILED, Status.ASSIGNED) or "by_hand" in event.responsibility:
+    if event.status not in (Status.FILED, Status.ASSIGNED) or event.returns >= MAX_RETURNS:
+        return [step]
+    if "by_hand" in event.responsibility:
         return [step]
     assignment = find_responsible(
         event.event_class, cell, condition=event.condition, component=event.component

@@ -8,12 +8,13 @@ from uuid import UUID
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from gridmap.models import CHAIN, Cell, Component, Level
 
 from .assignment import explain
 from .clock import light
-from .models import Event, Photo, Post, Report, Transition, User, WorkOrder
+from .models import Check, Event, Part, Photo, Post, Report, Transition, User, WorkOrder
 from .rights import visible_to
 from .stages import stage_frame
 from .status import FINAL, TABLE, Role, Status, Step
@@ -29,9 +30,9 @@ def shown_on_map(events: QuerySet[Event]) -> QuerySet[Event]:
 def frames(events: QuerySet[Event], *, now: datetime | None = None) -> list[dict[str, Any]]:
     """The cases as the live map and its lists show them; one statement."""
     now = now or timezone.now()
-    handler = WorkOrder.objects.filter(event=OuterRef("pk"), finished_at__isnull=True).values("post__name")[
-        :1
-    ]
+    handler = WorkOrder.objects.filter(event=OuterRef("pk"), finished_at__isnull=True, part=Part.LEAD).values(
+        "post__name"
+    )[:1]
     found = (
         events.select_related("event_class", "department", "cell__street", "cell__community")
         .defer("cell__boundary", "cell__street__boundary", "cell__community__boundary")
@@ -127,9 +128,17 @@ def whole_case(event: Event) -> dict[str, Any]:
                 "recalled_at": _iso(order.recalled_at),
                 "sent_back_at": _iso(order.sent_back_at),
                 "due_at": order.due_at.isoformat(),
+                "part": order.part,
+                "part_label": str(order.get_part_display()),
+                "arrived_at": _iso(order.arrived_at),
+                "released_at": _iso(order.released_at),
+                "open": order.finished_at is None,
             }
             for order in orders
         ],
+        "checks": checks_of(event),
+        "closing_label": str(event.get_closing_display()) if event.closing else None,
+        "returns": event.returns,
         "photos": photos_of(reports, transitions),
         "timeline": [
             {
@@ -152,6 +161,60 @@ def whole_case(event: Event) -> dict[str, Any]:
         "deferred_until": _iso(event.deferred_until),
         "nearby": _nearby(transitions),
     }
+
+
+def checks_of(event: Event) -> list[dict[str, Any]]:
+    """Who was sent to look at a case, and what they found; one statement."""
+    return [
+        {
+            "id": str(check.pk),
+            "kind": check.kind,
+            "kind_label": check.get_kind_display(),
+            "post": check.post.name,
+            "sent_label": check.get_sent_display(),
+            "asked_at": check.asked_at.isoformat(),
+            "due_at": check.due_at.isoformat(),
+            "done_at": _iso(check.done_at),
+            "ended_at": _iso(check.ended_at),
+            "outcome": check.outcome,
+            "outcome_label": check.get_outcome_display() if check.outcome else None,
+            "note": check.note,
+            "metres_away": check.metres_away,
+            "flags": [str(_FLAGS.get(flag, flag)) for flag in check.flags],
+        }
+        for check in event.checks.select_related("post")
+    ]
+
+
+_FLAGS = {
+    "late": gettext_lazy("too late"),
+    "far_from_the_case": gettext_lazy("far from the case"),
+    "poor_position": gettext_lazy("poor position"),
+    "no_position": gettext_lazy("no position"),
+}
+
+
+def open_checks(posts: Iterable[Post]) -> list[dict[str, Any]]:
+    """What the workers of these posts are sent to look at, most urgent first; one statement."""
+    found = (
+        Check.objects.filter(post__in=list(posts), done_at__isnull=True, ended_at__isnull=True)
+        .select_related(
+            *("event__event_class", "event__condition", "event__component", "event__cell__community")
+        )
+        .defer("event__cell__boundary", "event__cell__community__boundary")
+    )
+    return [
+        {
+            "id": check.pk,
+            "kind": check.kind,
+            "post": check.post_id,
+            "person": check.person_id,
+            "asked_at": check.asked_at,
+            "due_at": check.due_at,
+            "event": case_for_the_field(check.event),
+        }
+        for check in found.order_by("due_at")
+    ]
 
 
 def _request(event: Event, transitions: list[Transition]) -> dict[str, Any] | None:
@@ -284,8 +347,11 @@ def open_work(posts: Iterable[Post]) -> list[dict[str, Any]]:
             "why": explain(order.event.responsibility)
             if order.department_id == order.event.department_id
             else "",
+            "part": order.part,
             "dispatched_at": order.dispatched_at,
             "due_at": order.due_at,
+            "arrived_at": order.arrived_at,
+            "handled_at": order.handled_at,
             "seen_at": order.seen_at,
             "taken_on_at": order.taken_on_at,
             "event": case_for_the_field(order.event),
@@ -296,7 +362,10 @@ def open_work(posts: Iterable[Post]) -> list[dict[str, Any]]:
 
 def waiting_for_confirmation(events: QuerySet[Event]) -> list[dict[str, Any]]:
     """Handled cases that a street chief should look at on site; one statement."""
-    return _for_the_field(events.filter(status=Status.HANDLED).order_by("updated_at"), 200)
+    return _for_the_field(
+        events.filter(status=Status.HANDLED, checked_by__in=("", Role.STREET_CHIEF)).order_by("updated_at"),
+        200,
+    )
 
 
 # What a desk, or a street chief, is expected to do something about.
@@ -322,7 +391,10 @@ def waiting_at(post: Post) -> dict[str, Any]:
     else:
         since = timezone.now() - ANSWERED_WITHIN
         reported = Report.objects.filter(post=post).values("event")
-        found = Event.objects.filter(pk__in=reported, updated_at__gte=since).order_by("-updated_at")
+        asked = Check.objects.filter(post=post, done_at__isnull=True, ended_at__isnull=True).values("event")
+        found = Event.objects.filter(Q(pk__in=reported, updated_at__gte=since) | Q(pk__in=asked)).order_by(
+            "-updated_at"
+        )
     cases = _for_the_field(found, MOST_CASES + 1)
     return {
         "as_of": timezone.now(),

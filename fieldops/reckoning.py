@@ -22,7 +22,7 @@ from gridmap.models import CalendarDay, District
 from .clock import clock_of
 from .deadlines import Calendar, calendar_of
 from .lifecycle import SYSTEM, lock_event, now, record, take_step
-from .models import Event, Reckoning, StageLimit, WorkOrder
+from .models import Event, Part, Reckoning, StageLimit, WorkOrder
 from .stages import STAGE_OF, due_after, is_urgent
 from .status import Status, Step
 
@@ -105,7 +105,7 @@ def reckon(event_id: UUID, rules: Rules) -> bool:
     event = lock_event(Event.objects.all(), event_id)
     if event.status not in RUNNING and event.status not in STAGE_OF:
         return False
-    order = event.work_orders.select_for_update().filter(finished_at__isnull=True).first()
+    order = event.work_orders.select_for_update().filter(finished_at__isnull=True, part=Part.LEAD).first()
     changed = {
         name: value for name, value in deadlines_under(event, rules).items() if getattr(event, name) != value
     }

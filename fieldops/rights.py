@@ -9,8 +9,8 @@ from django.utils import timezone
 from gridmap.models import CHAIN, Cell, Element, ElementKind, GridUnit, InForce, Level
 
 from .errors import NotPermitted
-from .models import Event, Holding, Post, Report, User
-from .status import TABLE, Role, Step
+from .models import Check, Event, Holding, Part, Post, Report, User, WorkOrder
+from .status import MAX_RETURNS, TABLE, Role, Step
 
 DESK_ROLES = frozenset(
     {Role.INTAKE_OPERATOR, Role.DISPATCHER, Role.SHIFT_LEADER, Role.SUPERVISOR, Role.LEADER}
@@ -51,12 +51,12 @@ def posts_held_now(people: Collection[int]) -> dict[int, list[Post]]:
     return held
 
 
-def held_now(posts: QuerySet[Post]) -> QuerySet[Post]:
-    """Those of the posts that somebody holds at this moment."""
+def held_now(posts: QuerySet[Post], *, but: Collection[int] = ()) -> QuerySet[Post]:
+    """Those of the posts that somebody holds at this moment, other than these people (keys of users)."""
     now = timezone.now()
     holdings = Holding.objects.filter(
         Q(until__isnull=True) | Q(until__gt=now), post=OuterRef("pk"), user__is_active=True, since__lte=now
-    )
+    ).exclude(user__in=list(but))
     return posts.filter(Exists(holdings))
 
 
@@ -73,8 +73,14 @@ def visible_to(posts: Iterable[Post], *, reporter: User | None = None) -> Q:
     for post in posts:
         if post.role in AREA_ROLES:
             allowed |= in_area(post.unit)
+            if post.role == Role.GRID_WORKER:
+                # Sent to look beyond the own area.
+                asked = Check.objects.filter(post=post, done_at__isnull=True, ended_at__isnull=True)
+                allowed |= Q(pk__in=asked.values("event"))
         elif post.role == Role.DEPARTMENT_HANDLER:
+            called = WorkOrder.objects.filter(post=post, finished_at__isnull=True)
             allowed |= Q(department=post.department_id) & in_area(post.unit)
+            allowed |= Q(pk__in=called.exclude(part=Part.LEAD).values("event"))
         elif post.role == Role.RESIDENT and reporter is not None:
             allowed |= Q(pk__in=Report.objects.filter(reporter=reporter).values("event"))
     return allowed
@@ -127,24 +133,44 @@ def acting_post(user: User, step: Step, event: Event) -> Post:
     Raises NotPermitted when none of their posts gives the right.
     """
     for post in current_posts(user):
-        if (
-            post.role in TABLE[step].roles
-            and covers(post, event)
-            and (post.role != Role.DEPARTMENT_HANDLER or post.department_id == event.department_id)
-        ):
+        if _gives_right(post, step, event):
             return post
     raise NotPermitted(step=step.value)
 
 
 def may(posts: Sequence[Post], step: Step, event: Event) -> bool:
     """Whether one of these posts could take this step on this case now."""
-    rule = TABLE[step]
-    return rule.follows(event.status, event.asked_for) and any(
-        post.role in rule.roles
-        and covers(post, event)
-        and (post.role != Role.DEPARTMENT_HANDLER or post.department_id == event.department_id)
-        for post in posts
+    return TABLE[step].follows(event.status, event.asked_for) and any(
+        _gives_right(post, step, event) for post in posts
     )
+
+
+def _gives_right(post: Post, step: Step, event: Event) -> bool:
+    if post.role not in TABLE[step].roles or not covers(post, event):
+        return False
+    if post.role == Role.DEPARTMENT_HANDLER:
+        return post.department_id == event.department_id
+    if step in (Step.CONFIRM, Step.REWORK):
+        return post.role in _WORD_OF[event.checked_by]
+    if step in (Step.VERIFY, Step.CHECK):
+        # A worker's right is the task itself.
+        return post.role != Role.GRID_WORKER
+    if step == Step.WHISTLE:
+        return post.unit.level >= Level.COMMUNITY
+    if step == Step.ASSIGN and event.returns >= MAX_RETURNS:
+        return post.unit.level == Level.DISTRICT_COMMITTEE
+    return True
+
+
+_DESK = frozenset({Role.DISPATCHER, Role.SHIFT_LEADER})
+# Who may say so where a handled case awaits the word of this role.
+_WORD_OF: dict[str, frozenset[Role]] = {
+    "": frozenset({Role.STREET_CHIEF}),
+    Role.STREET_CHIEF: frozenset({Role.STREET_CHIEF}),
+    Role.GRID_WORKER: frozenset(),
+    Role.DISPATCHER: _DESK,
+    Role.SHIFT_LEADER: _DESK,
+}
 
 
 def posts_within(unit: GridUnit, prefix: str = "") -> Q:

@@ -56,9 +56,9 @@ def not_asked_yet(*, at: datetime) -> list[UUID]:
             Event.objects.filter(
                 district=district, status=Status.CLOSED, updated_at__gte=at - policy_of(district.pk).waits
             )
-            .annotate(closing=Subquery(closing.order_by("-version").values("version")[:1]))
+            .annotate(closed_by=Subquery(closing.order_by("-version").values("version")[:1]))
             .filter(
-                ~Exists(CallBack.objects.filter(event=OuterRef("pk"), closing_version=OuterRef("closing")))
+                ~Exists(CallBack.objects.filter(event=OuterRef("pk"), closing_version=OuterRef("closed_by")))
             )
         )
         found += events.order_by("updated_at").values_list("pk", flat=True)[:AT_ONCE]

@@ -20,9 +20,11 @@ from .status import Status
 
 STAGE_OF: dict[str, Stage] = {
     Status.LOCATED: Stage.ACCEPT,
+    Status.VERIFYING: Stage.VERIFY,
     Status.FILED: Stage.DISPATCH,
     Status.ASSIGNED: Stage.DISPATCH,
     Status.DISPATCHED: Stage.SIGN_IN,
+    Status.HANDLED: Stage.CHECK,
 }
 CLOCK = ["stage_since", "stage_warn_at", "stage_due_at"]
 

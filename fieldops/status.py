@@ -13,6 +13,7 @@ class Status(models.TextChoices):
     REPORTED = "reported", _("Reported")
     LOCATED = "located", _("Located")
     ACCEPTED = "accepted", _("Accepted")
+    VERIFYING = "verifying", _("Being verified on site")
     FILED = "filed", _("Filed")
     ASSIGNED = "assigned", _("Assigned")
     DISPATCHED = "dispatched", _("Dispatched")
@@ -41,6 +42,7 @@ PHASE = {
     Status.REPORTED: Phase.INTAKE,
     Status.LOCATED: Phase.INTAKE,
     Status.ACCEPTED: Phase.INTAKE,
+    Status.VERIFYING: Phase.INTAKE,
     Status.FILED: Phase.DISPATCH,
     Status.ASSIGNED: Phase.DISPATCH,
     Status.DISPATCHED: Phase.DISPATCH,
@@ -54,6 +56,7 @@ PHASE = {
     Status.VOIDED: Phase.DECLINED,
 }
 MAX_EXTENSIONS = 2  # of one department's limit for one case
+MAX_RETURNS = 2  # of one case; then the district decides, and the next department keeps it (首接负责)
 FINAL = frozenset({Status.CLOSED, Status.DECLINED, Status.NOT_FILED, Status.VOIDED})
 
 
@@ -104,6 +107,21 @@ class Step(models.TextChoices):
     RATE = "rate", _("A reporter rates the result")
     REOPEN = "reopen", _("Reopen the case")
     RECKON = "reckon", _("The due time is computed anew")
+    ASK_VERIFY = "ask_verify", _("Send somebody to verify")
+    VERIFY = "verify", _("Verify on site")
+    CHECK = "check", _("Check on site")
+    SEND_ANOTHER = "send_another", _("Send somebody else to the spot")
+    SELF_HANDLE = "self_handle", _("Handled on the spot")
+    ASSIST = "assist", _("Call an assisting department")
+    WHISTLE = "whistle", _("Whistle departments to the spot")
+    ASSIST_TAKE_ON = "assist_take_on", _("Take on the assistance")
+    ARRIVE = "arrive", _("Arrive at the spot")
+    ASSIST_HANDLE = "assist_handle", _("The assistance is done")
+    ASSIST_BACK = "assist_back", _("Send the assistance back")
+    RELEASE = "release", _("Release an assisting department")
+    LEAD_HANDLE = "lead_handle", _("The lead is done; assistants are not")
+    RECLASSIFY = "reclassify", _("Reclassify")
+    CLOSE_SPECIALLY = "close_specially", _("Close in error or as a special case")
 
 
 @dataclass(frozen=True)
@@ -118,6 +136,7 @@ class Rule:
     target: Status | None
     roles: frozenset[Role] = frozenset()
     needs_reason: bool = False
+    needs_photo: bool = False
     asks_for: Step | None = None
     answers: frozenset[Step] = frozenset()
 
@@ -133,16 +152,21 @@ def _row(
     target: Status | None,
     *roles: Role,
     needs_reason: bool = False,
+    needs_photo: bool = False,
     asks_for: Step | None = None,
     answers: tuple[Step, ...] = (),
 ) -> Rule:
     held = sources if isinstance(sources, tuple) else (sources,)
-    return Rule(frozenset(held), target, frozenset(roles), needs_reason, asks_for, frozenset(answers))
+    return Rule(
+        frozenset(held), target, frozenset(roles), needs_reason, needs_photo, asks_for, frozenset(answers)
+    )
 
 
 S, R = Status, Role
 IN_A_CELL = tuple(status for status in Status if status != Status.REPORTED and status not in FINAL)
-ONCE_FILED = tuple(status for status in IN_A_CELL if status not in (Status.LOCATED, Status.ACCEPTED))
+ONCE_FILED = tuple(status for status in IN_A_CELL if status not in (S.LOCATED, S.ACCEPTED, S.VERIFYING))
+WITH_WORK = (S.ASSIGNED, S.DISPATCHED, S.TAKEN_ON, S.DEFERRED)
+WHO_CHECKS = (R.GRID_WORKER, R.STREET_CHIEF, R.DISPATCHER, R.SHIFT_LEADER)
 TABLE: dict[Step, Rule] = {
     Step.REPORT: _row(None, S.REPORTED),
     Step.LOCATE: _row(S.REPORTED, S.LOCATED),
@@ -158,9 +182,10 @@ TABLE: dict[Step, Rule] = {
         (S.DISPATCHED, S.TAKEN_ON), S.ASSIGNED, R.DISPATCHER, R.SHIFT_LEADER, needs_reason=True
     ),
     Step.SEND_BACK: _row((S.DISPATCHED, S.TAKEN_ON), S.FILED, R.DEPARTMENT_HANDLER, needs_reason=True),
-    Step.HANDLE: _row(S.TAKEN_ON, S.HANDLED, R.DEPARTMENT_HANDLER),
-    Step.REWORK: _row(S.HANDLED, S.DISPATCHED, R.STREET_CHIEF, needs_reason=True),
-    Step.CONFIRM: _row(S.HANDLED, S.CONFIRMED, R.STREET_CHIEF),
+    Step.HANDLE: _row(S.TAKEN_ON, S.HANDLED, R.DEPARTMENT_HANDLER, needs_photo=True),
+    # Whose word it is, says the district's policy of checks (`Event.checked_by`).
+    Step.REWORK: _row(S.HANDLED, S.DISPATCHED, *WHO_CHECKS, needs_reason=True),
+    Step.CONFIRM: _row(S.HANDLED, S.CONFIRMED, *WHO_CHECKS),
     Step.CLOSE: _row(S.CONFIRMED, S.CLOSED, R.DISPATCHER, R.SHIFT_LEADER),
     Step.MOVE_CELL: _row(IN_A_CELL, None, R.DISPATCHER, R.SHIFT_LEADER, needs_reason=True),
     Step.ASK_EXTENSION: _row(S.TAKEN_ON, None, R.DEPARTMENT_HANDLER, needs_reason=True, asks_for=Step.EXTEND),
@@ -181,4 +206,26 @@ TABLE: dict[Step, Rule] = {
     Step.RATE: _row((S.CLOSED, *ONCE_FILED), None, R.INTAKE_OPERATOR, R.SHIFT_LEADER),
     Step.REOPEN: _row(S.CLOSED, S.FILED, needs_reason=True),
     Step.RECKON: _row(IN_A_CELL, None),
+    # On site: before filing (核实), and after handling where a worker looks before the street chief does (核查).
+    Step.ASK_VERIFY: _row(S.ACCEPTED, S.VERIFYING, R.INTAKE_OPERATOR, R.SHIFT_LEADER),
+    Step.VERIFY: _row(S.VERIFYING, S.ACCEPTED, R.GRID_WORKER, R.INTAKE_OPERATOR, R.SHIFT_LEADER),
+    Step.CHECK: _row(S.HANDLED, None, R.GRID_WORKER, needs_photo=True),
+    Step.SEND_ANOTHER: _row(
+        (S.VERIFYING, S.HANDLED), None, R.INTAKE_OPERATOR, R.DISPATCHER, R.SHIFT_LEADER, needs_reason=True
+    ),
+    # 自行处置: by the collector who reported it, with photos from before and after.
+    Step.SELF_HANDLE: _row((S.LOCATED, S.ACCEPTED), S.CLOSED, R.GRID_WORKER, needs_photo=True),
+    # 协办 and 吹哨: orders beside the lead's, each with its own clock.
+    Step.ASSIST: _row(WITH_WORK, None, R.DISPATCHER, R.SHIFT_LEADER, needs_reason=True),
+    Step.WHISTLE: _row(WITH_WORK, None, R.GRID_WORKER, R.LEADER, needs_reason=True),
+    Step.ASSIST_TAKE_ON: _row((S.FILED, *WITH_WORK), None, R.DEPARTMENT_HANDLER),
+    Step.ARRIVE: _row((S.FILED, *WITH_WORK), None, R.DEPARTMENT_HANDLER),
+    Step.ASSIST_HANDLE: _row((S.FILED, *WITH_WORK), None, R.DEPARTMENT_HANDLER, needs_photo=True),
+    Step.ASSIST_BACK: _row((S.FILED, *WITH_WORK), None, R.DEPARTMENT_HANDLER, needs_reason=True),
+    Step.RELEASE: _row((S.FILED, *WITH_WORK), None, R.DISPATCHER, R.SHIFT_LEADER, needs_reason=True),
+    Step.LEAD_HANDLE: _row(S.TAKEN_ON, None, R.DEPARTMENT_HANDLER, needs_photo=True),
+    Step.RECLASSIFY: _row(
+        (S.FILED, S.ASSIGNED, S.DISPATCHED, S.TAKEN_ON), None, R.DISPATCHER, R.SHIFT_LEADER, needs_reason=True
+    ),
+    Step.CLOSE_SPECIALLY: _row(ONCE_FILED, S.CLOSED, R.SHIFT_LEADER, needs_reason=True),
 }

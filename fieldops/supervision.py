@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, TextField, Value
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast, Concat
 
 from gridmap.models import CalendarDay, Level
@@ -40,6 +40,7 @@ from .models import (
     Event,
     LimitUnit,
     Occasion,
+    Part,
     Post,
     StageLimit,
     Supervision,
@@ -66,6 +67,7 @@ WAITS_AT: dict[str, Role] = {
     Status.ACCEPTED: Role.INTAKE_OPERATOR,
     Status.FILED: Role.DISPATCHER,
     Status.ASSIGNED: Role.DISPATCHER,
+    Status.VERIFYING: Role.GRID_WORKER,
     Status.HANDLED: Role.STREET_CHIEF,
     Status.CONFIRMED: Role.DISPATCHER,
 }
@@ -92,7 +94,7 @@ class Addressee:
 def whoever_acts(event: Event) -> Addressee | None:
     """The post whose turn it is."""
     order = (
-        event.work_orders.filter(finished_at__isnull=True)
+        event.work_orders.filter(finished_at__isnull=True, handled_at__isnull=True, part=Part.LEAD)
         .select_related("post")
         .order_by("dispatched_at")
         .first()
@@ -101,6 +103,9 @@ def whoever_acts(event: Event) -> Addressee | None:
     )
     if order is not None:
         return Addressee(order.post, order=order)
+    asked = event.checks.filter(done_at__isnull=True, ended_at__isnull=True).select_related("post").first()
+    if asked is not None:
+        return Addressee(asked.post)
     role = WAITS_AT.get(event.status)
     at_place = Post.objects.filter(role=role, unit__in=event.cell.unit_ids) if role else Post.objects.none()
     post = at_place.order_by("-unit__level", "pk").first()
@@ -302,9 +307,17 @@ def _cases(rule: SupervisionRule, at: datetime, of: Q) -> Iterator[Due]:
     moment = "event__warn_at" if rule.percent < 100 else "event__due_at"
     orders = (
         WorkOrder.objects.filter(
-            of, event__district=rule.district_id, event__status__in=WORKED_ON, finished_at__isnull=True
+            of,
+            event__district=rule.district_id,
+            event__status__in=WORKED_ON,
+            finished_at__isnull=True,
+            handled_at__isnull=True,
         )
-        .annotate(moment=F(moment), subject=_joined(Cast("pk", TEXT), Value(":"), Cast("extensions", TEXT)))
+        .annotate(
+            # An order beside the lead's has a time of its own.
+            moment=Case(When(part=Part.LEAD, then=F(moment)), default=F("due_at")),
+            subject=_joined(Cast("pk", TEXT), Value(":"), Cast("extensions", TEXT)),
+        )
         .filter(_not_acted(rule), moment__gte=rule.since, moment__lte=at)
         .select_related("event__condition")
     )

@@ -12,7 +12,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from fieldops.lifecycle import has_words
-from fieldops.models import Channel
+from fieldops.models import Channel, CheckKind, Found, Part
 from gridmap.coordinates import CoordinateSystem
 from realtime.positions import MOST_IN_A_BATCH
 
@@ -118,6 +118,10 @@ class ReportIn(PositionMixin):
         allow_blank=True,
         help_text="Only where a post serves several channels.",
     )
+    self_handled = serializers.BooleanField(
+        required=False,
+        help_text="It is being put right on the spot: dispatched to nobody until `self-handled` says so.",
+    )
     external_number = TextField(max_length=60, required=False, allow_blank=True)
     contact = ContactIn(required=False, allow_null=True)
 
@@ -142,10 +146,9 @@ class DeferralIn(SendBackIn):
     until = serializers.DateTimeField(help_text="When it can go on.")
 
 
-class ConfirmIn(StepIn):
-    """The street chief's word from the spot."""
+class OnSiteIn(StepIn):
+    """A step from the spot, with the position where there is one."""
 
-    resolved = serializers.BooleanField()
     x = FiniteFloatField(required=False)
     y = FiniteFloatField(required=False)
     system = serializers.CharField(max_length=20, required=False)
@@ -159,6 +162,36 @@ class ConfirmIn(StepIn):
                 _("A position needs x, y and system."), code="position_incomplete"
             )
         return attrs
+
+
+class ConfirmIn(OnSiteIn):
+    """The street chief's word from the spot."""
+
+    resolved = serializers.BooleanField()
+
+
+class CheckIn(OnSiteIn):
+    """What a worker found who was sent to look."""
+
+    found = NamedChoiceField(Found.choices)
+
+
+class ArriveIn(StepIn, PositionMixin):
+    """On the spot, and where that is."""
+
+
+class SelfHandledIn(StepIn):
+    """Put right on the spot by whoever reported it."""
+
+    condition = serializers.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
+
+
+class WhistleIn(SendBackIn):
+    """Departments to come to the spot, and why."""
+
+    departments = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=2**31 - 1), min_length=1, max_length=10
+    )
 
 
 class PhotoIn(serializers.Serializer):
@@ -324,10 +357,27 @@ class OrderOut(serializers.Serializer):
     why = serializers.CharField(
         allow_blank=True, help_text="which rule names the department, over which other"
     )
+    part = serializers.ChoiceField(Part.choices)
     dispatched_at = serializers.DateTimeField()
     due_at = serializers.DateTimeField()
+    arrived_at = serializers.DateTimeField(allow_null=True)
+    handled_at = serializers.DateTimeField(
+        allow_null=True, help_text="The lead is done and waits for the assistants."
+    )
     seen_at = serializers.DateTimeField(allow_null=True)
     taken_on_at = serializers.DateTimeField(allow_null=True)
+    event = FieldCaseOut()
+
+
+class CheckOut(serializers.Serializer):
+    """Somebody is to look at a case on site; `person` is whom it is meant for, where one on duty was chosen."""
+
+    id = serializers.UUIDField()
+    kind = serializers.ChoiceField(CheckKind.choices)
+    post = serializers.IntegerField()
+    person = serializers.IntegerField(allow_null=True)
+    asked_at = serializers.DateTimeField()
+    due_at = serializers.DateTimeField()
     event = FieldCaseOut()
 
 
@@ -337,6 +387,7 @@ class WorkOut(serializers.Serializer):
     as_of = serializers.DateTimeField()
     orders = OrderOut(many=True)
     confirmations = FieldCaseOut(many=True)
+    checks = CheckOut(many=True)
 
 
 class StepOut(serializers.Serializer):

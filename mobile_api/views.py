@@ -20,7 +20,7 @@ from rest_framework.response import Response
 from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView
 
-from fieldops import approvals, fieldwork, followup, logins, queries, satisfaction
+from fieldops import approvals, fieldwork, followup, joint, logins, queries, satisfaction
 from fieldops.assignment import explain
 from fieldops.errors import NotFound, NotPermitted
 from fieldops.intake import Draft, Receipt, channel_for, receive
@@ -158,6 +158,7 @@ class Reports(FieldView):
                 class_key=given["class"],
                 condition_id=given.get("condition"),
                 component=given.get("component", ""),
+                self_handled=given.get("self_handled", False),
                 description=given["description"],
                 x=given["x"],
                 y=given["y"],
@@ -225,6 +226,7 @@ class Work(FieldView):
         found = {
             "as_of": timezone.now(),
             "orders": queries.open_work([p for p in posts if p.role == Role.DEPARTMENT_HANDLER]),
+            "checks": queries.open_checks([p for p in posts if p.role == Role.GRID_WORKER]),
             "confirmations": queries.waiting_for_confirmation(events_visible_to(self.person))
             if chiefs
             else [],
@@ -251,6 +253,12 @@ def _submission(
 
 def _step(step: Transition) -> Response:
     return Response(s.StepOut(step).data)
+
+
+def _fix(given: dict[str, Any]) -> followup.Fix | None:
+    if "x" not in given:
+        return None
+    return followup.Fix(given["x"], given["y"], given["system"], given.get("accuracy_m"))
 
 
 class TakeOn(FieldView):
@@ -322,20 +330,76 @@ class Confirm(FieldView):
     def post(self, request: Request, event_id: UUID) -> Response:
         """The street chief's word from the spot; not resolved sends it back for rework and wants a note."""
         given, submission = _submission(request, s.ConfirmIn, event_id, "confirm")
-        fix = (
-            followup.Fix(
-                x=given["x"], y=given["y"], system=given["system"], accuracy_m=given.get("accuracy_m")
-            )
-            if "x" in given
-            else None
-        )
         step = followup.confirm(
             event_id,
             by=self.person,
             resolved=given["resolved"],
             submission=submission,
             note=given["note"],
-            fix=fix,
+            fix=_fix(given),
+        )
+        return _step(step)
+
+
+class CheckDone(FieldView):
+    """核实、核查反馈."""
+
+    @extend_schema(request=s.CheckIn, responses={200: s.StepOut, **Problem})
+    def post(self, request: Request, check_id: UUID) -> Response:
+        """What was found on site; a photo with this step's id as `submission` must have arrived."""
+        given, submission = _submission(request, s.CheckIn, check_id, "check")
+        step = followup.report_check(
+            check_id,
+            by=self.person,
+            found=given["found"],
+            submission=submission,
+            note=given["note"],
+            fix=_fix(given),
+        )
+        return _step(step)
+
+
+class Arrived(FieldView):
+    """到场."""
+
+    @extend_schema(request=s.ArriveIn, responses={200: s.StepOut, **Problem})
+    def post(self, request: Request, order_id: UUID) -> Response:
+        """A department that was whistled for is on the spot."""
+        given, submission = _submission(request, s.ArriveIn, order_id, "arrive")
+        fix = followup.Fix(given["x"], given["y"], given["system"], given.get("accuracy_m"))
+        return _step(fieldwork.arrive(order_id, by=self.person, submission=submission, fix=fix))
+
+
+class SelfHandled(FieldView):
+    """自行处置."""
+
+    @extend_schema(request=s.SelfHandledIn, responses={200: s.StepOut, **Problem})
+    def post(self, request: Request, event_id: UUID) -> Response:
+        """Put right by its reporter: a photo of the report (before) and one of this step (after) must have arrived."""
+        given, submission = _submission(request, s.SelfHandledIn, event_id, "self_handle")
+        step = fieldwork.handle_on_the_spot(
+            event_id,
+            by=self.person,
+            submission=submission,
+            condition_id=given.get("condition"),
+            note=given["note"],
+        )
+        return _step(step)
+
+
+class Whistle(FieldView):
+    """吹哨."""
+
+    @extend_schema(request=s.WhistleIn, responses={200: s.StepOut, **Problem})
+    def post(self, request: Request, event_id: UUID) -> Response:
+        """Call departments to the spot."""
+        given, submission = _submission(request, s.WhistleIn, event_id, "whistle")
+        step = joint.whistle(
+            event_id,
+            by=self.person,
+            department_ids=given["departments"],
+            reason=given["note"],
+            submission=submission,
         )
         return _step(step)
 

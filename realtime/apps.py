@@ -7,8 +7,10 @@ class RealtimeConfig(AppConfig):
     verbose_name = _("Live delivery")
 
     def ready(self) -> None:
+        from fieldops.checks import ask_whom
         from fieldops.lifecycle import transition_recorded
 
-        from . import letters
+        from . import letters, presence
 
         transition_recorded.connect(letters.write_letters, dispatch_uid="write_letters")
+        ask_whom(presence.whom_to_send)

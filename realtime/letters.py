@@ -27,7 +27,6 @@ _POLICY: dict[Step, tuple[LetterKind, Role | None]] = {
     Step.RECALL: (LetterKind.RECALL, None),
     Step.EXPIRE: (LetterKind.EXPIRED, Role.DISPATCHER),
     Step.SEND_BACK: (LetterKind.SENT_BACK, Role.DISPATCHER),
-    Step.HANDLE: (LetterKind.CONFIRM, Role.STREET_CHIEF),
     Step.ASK_EXTENSION: (LetterKind.REQUEST, Role.SHIFT_LEADER),
     Step.ASK_DEFERRAL: (LetterKind.REQUEST, Role.SHIFT_LEADER),
     Step.EXTEND: (LetterKind.DECISION, None),
@@ -37,11 +36,22 @@ _POLICY: dict[Step, tuple[LetterKind, Role | None]] = {
     Step.VOID: (LetterKind.RECALL, None),
     Step.REOPEN: (LetterKind.ASSIGNMENT, Role.DISPATCHER),
     Step.RECKON: (LetterKind.RECKONED, None),
+    Step.VERIFY: (LetterKind.INTAKE, Role.INTAKE_OPERATOR),
+    Step.ASSIST: (LetterKind.ASSIST, None),
+    Step.WHISTLE: (LetterKind.WHISTLE, None),
+    Step.RELEASE: (LetterKind.RELEASED, None),
+    Step.ASSIST_BACK: (LetterKind.ASSISTED, Role.DISPATCHER),
+    Step.RECLASSIFY: (LetterKind.RECLASSIFIED, None),
+    Step.CLOSE_SPECIALLY: (LetterKind.RECALL, None),
 }
 _INTAKES_TURN = frozenset({Status.LOCATED, Status.ACCEPTED})
 _CHIEFS_TURN = frozenset({Status.HANDLED, Status.CONFIRMED})
 # After these the reporters who hold a post get their answer.
-_ANSWERED = frozenset({Step.CLOSE, Step.DECLINE, Step.DO_NOT_FILE, Step.VOID})
+# Each of a transaction's steps is an order of its own, so each is told.
+_EACH = frozenset({Step.ASSIST, Step.WHISTLE})
+_ANSWERED = frozenset(
+    {Step.CLOSE, Step.CLOSE_SPECIALLY, Step.SELF_HANDLE, Step.DECLINE, Step.DO_NOT_FILE, Step.VOID}
+)
 
 # One statement: resolve the addresses, raise each mailbox's counter (made on first use, locked in order of
 # its key), number the letters within each mailbox. Nothing that commits later can get a lower number.
@@ -132,23 +142,23 @@ def _write(notes: list[dict[str, Any]]) -> list[doorbell.Enclosed]:
 
 
 def _notes(event: Event, transitions: Sequence[Transition]) -> Iterator[dict[str, Any]]:
+    summary = _summary(event)
+    for one in transitions[:-1]:
+        # Who assists hears of it, and who was released, whatever came with it.
+        if one.kind in _EACH or one.kind == Step.RELEASE:
+            yield _by_policy(event, one, summary)
     last = transitions[-1]
     step = Step(last.kind)
-    summary = _summary(event)
     if step == Step.MOVE_CELL:
         yield from _moved(event, last, summary)
     if step in _POLICY:
-        kind, role = _POLICY[step]
-        order = last.work_order
-        yield {
-            "post_id": order.post_id if role is None and order else None,
-            "role": role.value if role else "",
-            "units": event.cell.unit_ids,
-            "kind": kind.value,
-            "event": str(event.pk),
-            "event_version": event.version,
-            "payload": {**summary, "order": str(order.pk) if order else None, "reason": last.reason},
-        }
+        yield _by_policy(event, last, summary)
+    if "check_post" in last.data:
+        yield _to_a_post(
+            last.data["check_post"], _CHECK[last.data["check_role"], event.status], event, last, summary
+        )
+    for post in last.data.get("posts", ()):
+        yield _to_a_post(post, LetterKind.RELEASED, event, last, summary)
     if step == Step.SUPERVISE:
         yield _to_a_post(last.data["post"], LetterKind.SUPERVISION, event, last, summary)
     if step == Step.ANSWER:
@@ -162,6 +172,36 @@ def _notes(event: Event, transitions: Sequence[Transition]) -> Iterator[dict[str
             "event_version": event.version,
             "payload": {**summary, "reason": last.reason},
         }
+
+
+# A task to look: before filing, or after handling.
+_CHECK = {
+    (role.value, status.value): kind
+    for role in Role
+    for status, kind in (
+        (Status.VERIFYING, LetterKind.VERIFY),
+        (Status.HANDLED, LetterKind.CHECK if role == Role.GRID_WORKER else LetterKind.CONFIRM),
+    )
+}
+
+
+def _by_policy(event: Event, step: Transition, summary: dict[str, Any]) -> dict[str, Any]:
+    kind, role = _POLICY[Step(step.kind)]
+    order = step.work_order
+    return {
+        "post_id": order.post_id if role is None and order else None,
+        "role": role.value if role else "",
+        "units": event.cell.unit_ids,
+        "kind": kind.value,
+        "event": str(event.pk),
+        "event_version": event.version,
+        "payload": {
+            **summary,
+            "order": str(order.pk) if order else None,
+            "reason": step.reason,
+            **({"due_at": step.data["order_due_at"]} if "order_due_at" in step.data else {}),
+        },
+    }
 
 
 def _to_a_post(

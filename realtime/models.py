@@ -83,6 +83,13 @@ class LetterKind(models.TextChoices):
     SUPERVISION = "supervision", _("A supervision wants your answer")
     REPLY = "reply", _("A supervision is answered")
     CALL_BACK = "call_back", _("Are you satisfied?")
+    VERIFY = "verify", _("Verify a report on site")
+    CHECK = "check", _("Check on site what was handled")
+    ASSIST = "assist", _("You are called to assist")
+    WHISTLE = "whistle", _("You are called to the spot")
+    RELEASED = "released", _("Your assistance is over")
+    ASSISTED = "assisted", _("An assisting department answered")
+    RECLASSIFIED = "reclassified", _("The class of your case changed")
     RECKONED = "reckoned", _("The due time has moved")
 
 

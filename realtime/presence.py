@@ -14,6 +14,7 @@ import redis
 from django.contrib.gis.geos import Point
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 
+from fieldops.checks import Worker
 from fieldops.models import Post
 from fieldops.queries import masked_name
 from fieldops.rights import NAME_ROLES, WATCH_ROLES, workers_of
@@ -54,7 +55,10 @@ def people_online() -> set[int]:
 
 @dataclass(frozen=True)
 class OnDuty:
-    """Someone who could be sent. `distance_m` is None where no fresh fix says how far away they are."""
+    """Someone who could be sent. `open_orders` counts their checks as well.
+
+    `distance_m` is None where no fresh fix says how far away they are.
+    """
 
     shift: Shift
     open_orders: int
@@ -74,7 +78,14 @@ def workers_on_duty(cell: Cell, *, near: Point | None = None, role: Role = Role.
         .select_related("post__unit", "user")
         .defer("post__unit__boundary")
         .annotate(
-            open_orders=Count("post__work_orders", filter=Q(post__work_orders__finished_at__isnull=True))
+            orders=Count(
+                "post__work_orders", filter=Q(post__work_orders__finished_at__isnull=True), distinct=True
+            ),
+            checks=Count(
+                "user__checks_asked",
+                filter=Q(user__checks_asked__done_at__isnull=True, user__checks_asked__ended_at__isnull=True),
+                distinct=True,
+            ),
         )
     )
     try:
@@ -86,8 +97,15 @@ def workers_on_duty(cell: Cell, *, near: Point | None = None, role: Role = Role.
     for shift in shifts:
         fix = fixes.get(str(shift.pk))
         away = distance_m((fix.lon, fix.lat), (place.x, place.y)) if fix and _tells_place(fix) else None
-        found.append(OnDuty(shift, shift.open_orders, away, fix, shift.user_id in online or _just_heard(fix)))
+        found.append(
+            OnDuty(shift, shift.orders + shift.checks, away, fix, shift.user_id in online or _just_heard(fix))
+        )
     return sorted(found, key=lambda one: (one.distance_m is None, one.distance_m or 0, one.open_orders))
+
+
+def whom_to_send(cell: Cell, near: Point) -> list[Worker]:
+    """The grid workers on duty for a cell, the best to send first: for `fieldops.checks`."""
+    return [Worker(one.shift.post_id, one.shift.user_id) for one in workers_on_duty(cell, near=near)]
 
 
 def _tells_place(fix: LastFix) -> bool:

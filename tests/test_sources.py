@@ -77,7 +77,9 @@ def test_no_interface_takes_a_position_without_its_system() -> None:
                 continue
             found.append(kind.__name__)
             assert "system" in fields, kind
-            given = kind(data={"x": 109.9, "y": 40.6, "id": str(uuid.uuid7()), "resolved": True})
+            given = kind(
+                data={"x": 109.9, "y": 40.6, "id": str(uuid.uuid7()), "resolved": True, "found": "confirmed"}
+            )
             assert not given.is_valid()
             assert {"system", "non_field_errors"} & set(given.errors), (kind, given.errors)
     assert {"PositionMixin", "ReportIn", "ConfirmIn", "PlaceIn"} <= set(found)

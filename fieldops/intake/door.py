@@ -22,7 +22,6 @@ from fieldops.errors import (
     UnknownComponent,
     UnknownCondition,
 )
-from fieldops.followup import NEAR_ENOUGH_METRES, USABLE_ACCURACY_METRES, metres_between
 from fieldops.lifecycle import SYSTEM, Actor, now, record, take_step
 from fieldops.models import (
     Event,
@@ -34,7 +33,7 @@ from fieldops.models import (
     Transition,
     WorkOrder,
 )
-from fieldops.places import place_of
+from fieldops.places import NEAR_ENOUGH_METRES, USABLE_ACCURACY_METRES, metres_between, place_of
 from fieldops.stages import limits_of
 from fieldops.status import Step
 from gridmap.locate import UNIT_FIELDS, Location, give_organisations, locate
@@ -154,6 +153,7 @@ def _take_in(draft: Draft) -> Receipt:
     order = None
     if (
         facts["straight_through"]
+        and not draft.self_handled
         and event.condition
         and assignment
         and assignment.post_id

@@ -51,6 +51,8 @@ class Draft:
     system: str
     condition_id: int | None = None
     component: str = ""
+    # The reporter puts it right on the spot and will say so: it is dispatched to nobody meanwhile.
+    self_handled: bool = False
     accuracy_m: float | None = None
     device_time: datetime | None = None
     external_number: str = ""

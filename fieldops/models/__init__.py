@@ -4,10 +4,12 @@ Models hold facts and constraints; what happens to them lives in functions named
 Positions are WGS-84 (EPSG:4326); times are UTC.
 """
 
-from .cases import Event, Photo, Report, Transition, WorkOrder
+from .cases import BY_WORK, Closing, Event, Part, Photo, Report, Transition, WorkOrder
+from .checks import Check, Checker, CheckKind, CheckPolicy, Found, Sent
 from .coverage import ClassInPlace
 from .history import (
     CallBackPolicyChange,
+    CheckPolicyChange,
     EventClassChange,
     FilingConditionChange,
     HoldingChange,
@@ -27,6 +29,7 @@ from .standard import EventClass, FilingCondition, Kind, LimitUnit
 from .supervision import Card, Occasion, Supervision, SupervisionRule
 
 __all__ = [
+    "BY_WORK",
     "AccessAct",
     "AccessPurpose",
     "CallBack",
@@ -34,7 +37,13 @@ __all__ = [
     "CallBackPolicyChange",
     "Card",
     "Channel",
+    "Check",
+    "CheckKind",
+    "CheckPolicy",
+    "CheckPolicyChange",
+    "Checker",
     "ClassInPlace",
+    "Closing",
     "ContactAccess",
     "ElementAccess",
     "ElementAct",
@@ -44,6 +53,7 @@ __all__ = [
     "EventClassChange",
     "FilingCondition",
     "FilingConditionChange",
+    "Found",
     "Holding",
     "HoldingChange",
     "IntakePolicy",
@@ -51,6 +61,7 @@ __all__ = [
     "Kind",
     "LimitUnit",
     "Occasion",
+    "Part",
     "Party",
     "Photo",
     "Post",
@@ -62,6 +73,7 @@ __all__ = [
     "ResponsibilityRuleChange",
     "SegmentChief",
     "SegmentChiefChange",
+    "Sent",
     "Stage",
     "StageLimit",
     "StageLimitChange",

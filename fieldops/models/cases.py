@@ -11,11 +11,33 @@ from django.utils.translation import gettext_lazy as _
 from gridmap.coordinates import DECLARED_SYSTEM
 from gridmap.models import WGS84, Cell, Component, Department, District
 
-from ..status import FINAL, MAX_EXTENSIONS, PHASE, Status, Step
+from ..status import FINAL, MAX_EXTENSIONS, PHASE, Role, Status, Step
 from .keys import uuid_key
 from .people import Post
 from .rules import Channel
 from .standard import EventClass, FilingCondition
+
+
+class Closing(models.TextChoices):
+    """How a case ended."""
+
+    NORMAL = "normal", _("Closed in time")
+    OVERDUE = "overdue", _("Closed overdue")
+    ERROR = "error", _("Closed in error")
+    SPECIAL = "special", _("Closed as a special case")
+    SELF_HANDLED = "self_handled", _("Handled on the spot")
+
+
+# A department handled it, within a limit.
+BY_WORK = (Closing.NORMAL, Closing.OVERDUE)
+
+
+class Part(models.TextChoices):
+    """What an order asks of its department."""
+
+    LEAD = "lead", _("Lead (主办)")
+    ASSIST = "assist", _("Assistance (协办)")
+    WHISTLE = "whistle", _("Whistled to the spot (吹哨)")
 
 
 class Event(models.Model):
@@ -94,6 +116,13 @@ class Event(models.Model):
         related_name="+",
         help_text=_("who confirmed before the reporter had the case reopened"),
     )
+    checked_by = models.CharField(
+        _("a handled case awaits the word of"), max_length=20, choices=Role, blank=True, editable=False
+    )
+    returns = models.PositiveSmallIntegerField(_("times sent back"), default=0, editable=False)
+    closing = models.CharField(
+        _("how it was closed"), max_length=12, choices=Closing, blank=True, editable=False
+    )
     updated_at = models.DateTimeField(_("last change"))
 
     class Meta:
@@ -121,17 +150,19 @@ class Event(models.Model):
                         Status.REPORTED,
                         Status.LOCATED,
                         Status.ACCEPTED,
+                        Status.VERIFYING,
                         Status.FILED,
                         Status.DECLINED,
                         Status.NOT_FILED,
                         Status.VOIDED,
                     ]
                 )
-                | Q(department__isnull=False),
+                | Q(department__isnull=False)
+                | (Q(status=Status.CLOSED) & ~Q(closing__in=[*BY_WORK, ""])),
                 name="an_assigned_case_has_a_department",
             ),
             models.CheckConstraint(
-                condition=Q(status__in=[Status.REPORTED, Status.LOCATED, Status.ACCEPTED])
+                condition=Q(status__in=[Status.REPORTED, Status.LOCATED, Status.ACCEPTED, Status.VERIFYING])
                 | Q(status__in=[Status.DECLINED, Status.NOT_FILED])
                 | Q(condition__isnull=False),
                 name="a_filed_case_has_a_condition",
@@ -146,7 +177,8 @@ class Event(models.Model):
                         Status.CLOSED,
                     ]
                 )
-                | Q(due_at__isnull=False, warn_at__isnull=False),
+                | Q(due_at__isnull=False, warn_at__isnull=False)
+                | (Q(status=Status.CLOSED) & ~Q(closing__in=[*BY_WORK, ""])),
                 name="a_dispatched_case_has_a_limit",
             ),
             models.CheckConstraint(
@@ -158,6 +190,13 @@ class Event(models.Model):
                 condition=Q(status=Status.DEFERRED, deferred_until__isnull=False)
                 | (~Q(status=Status.DEFERRED) & Q(deferred_until__isnull=True)),
                 name="exactly_a_deferred_case_has_a_day_to_go_on",
+            ),
+            models.CheckConstraint(
+                condition=Q(closing="") | Q(status=Status.CLOSED), name="only_a_closed_case_says_how_it_ended"
+            ),
+            models.CheckConstraint(
+                condition=Q(checked_by="") | Q(status=Status.HANDLED),
+                name="only_a_handled_case_awaits_a_word",
             ),
         ]
 
@@ -225,7 +264,7 @@ class Report(models.Model):
 
 
 class WorkOrder(models.Model):
-    """One dispatch of a case to one post of a department."""
+    """One dispatch of a case to one post of a department: to lead, to assist, or to come to the spot."""
 
     id = uuid_key()
     event = models.ForeignKey(Event, models.PROTECT, verbose_name=_("case"), related_name="work_orders")
@@ -233,12 +272,15 @@ class WorkOrder(models.Model):
         Department, models.PROTECT, verbose_name=_("department"), related_name="work_orders"
     )
     post = models.ForeignKey(Post, models.PROTECT, verbose_name=_("post"), related_name="work_orders")
+    part = models.CharField(_("part"), max_length=8, choices=Part, default=Part.LEAD)
     dispatched_at = models.DateTimeField(_("dispatched"))
     due_at = models.DateTimeField(_("due"))
     received_at = models.DateTimeField(_("stored on a device"), null=True, blank=True)
     seen_at = models.DateTimeField(_("seen"), null=True, blank=True)
     taken_on_at = models.DateTimeField(_("taken on"), null=True, blank=True)
+    arrived_at = models.DateTimeField(_("arrived at the spot"), null=True, blank=True)
     handled_at = models.DateTimeField(_("handled"), null=True, blank=True)
+    released_at = models.DateTimeField(_("released"), null=True, blank=True)
     expired_at = models.DateTimeField(_("not taken on in time"), null=True, blank=True)
     recalled_at = models.DateTimeField(_("recalled"), null=True, blank=True)
     sent_back_at = models.DateTimeField(_("sent back"), null=True, blank=True)
@@ -259,7 +301,14 @@ class WorkOrder(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(
-                fields=["event"], condition=Q(finished_at__isnull=True), name="a_case_has_one_open_work_order"
+                fields=["event"],
+                condition=Q(finished_at__isnull=True, part=Part.LEAD),
+                name="a_case_has_one_open_work_order",
+            ),
+            models.UniqueConstraint(
+                fields=["event", "department"],
+                condition=Q(finished_at__isnull=True) & ~Q(part=Part.LEAD),
+                name="a_department_assists_a_case_once_at_a_time",
             ),
             models.CheckConstraint(
                 condition=Q(extensions__lte=MAX_EXTENSIONS), name="a_limit_is_extended_at_most_twice"

@@ -2,6 +2,7 @@
 
 from gridmap.models.history import kept_history
 
+from .checks import CheckPolicy
 from .keeping import SegmentChief
 from .people import Holding, Post
 from .rules import IntakePolicy, ResponsibilityRule, StageLimit
@@ -48,3 +49,7 @@ class CallBackPolicyChange(kept_history(CallBackPolicy)):  # type: ignore[misc]
 
 class SegmentChiefChange(kept_history(SegmentChief)):  # type: ignore[misc]
     """A state of who answers for a road segment."""
+
+
+class CheckPolicyChange(kept_history(CheckPolicy)):  # type: ignore[misc]
+    """A state of a policy for checks."""

@@ -121,6 +121,9 @@ def test_the_cost_of_a_snapshot_does_not_grow_with_the_cases(
         assert len(client.get("/api/command/events").json()["events"]) >= 7
 
 
+BEFORE_DISPATCH = {"assign", "dispatch", "move_cell", "assist", "reclassify"}
+
+
 def test_a_case_in_full(dispatched: Event, dispatcher: User) -> None:
     case = get(dispatcher, f"events/{dispatched.pk}").json()
     assert [entry["kind"] for entry in case["timeline"]] == [
@@ -131,7 +134,12 @@ def test_a_case_in_full(dispatched: Event, dispatcher: User) -> None:
     assert case["work_orders"][0]["sent_at"]
     assert case["work_orders"][0]["received_at"] is None
     fields = {action["name"]: [field["name"] for field in action["fields"]] for action in case["actions"]}
-    assert fields == {"recall": ["reason"], "move_cell": ["cell", "reason"]}
+    assert fields == {
+        "recall": ["reason"],
+        "move_cell": ["cell", "reason"],
+        "assist": ["department", "reason"],
+        "reclassify": ["reclassified", "reason"],
+    }
 
 
 def test_a_dispatcher_recalls_a_dispatch(dispatched: Event, dispatcher: User) -> None:
@@ -139,7 +147,7 @@ def test_a_dispatcher_recalls_a_dispatch(dispatched: Event, dispatcher: User) ->
     case = act(dispatcher, dispatched, "recall", reason="派错片区").json()
     assert (case["status"], case["timeline"][-1]["kind"]) == ("assigned", "recall")
     assert case["work_orders"][0]["recalled_at"]
-    assert {action["name"] for action in case["actions"]} == {"assign", "dispatch", "move_cell"}
+    assert {action["name"] for action in case["actions"]} == BEFORE_DISPATCH
 
 
 def test_a_dispatcher_moves_a_case_to_another_cell(located: Event, dispatcher: User, leader: User) -> None:
@@ -203,14 +211,14 @@ def test_the_desks_take_a_report_to_the_field(
     assert {action["name"] for action in case["actions"]} == {"accept", "decline"}
     case = act(intake_operator, located, "accept", version=case["version"]).json()
     names = {action["name"]: action for action in case["actions"]}
-    assert set(names) == {"file", "do_not_file"}
+    assert set(names) == {"file", "do_not_file", "ask_verify"}
     assert condition.pk in [choice["value"] for choice in names["file"]["fields"][0]["choices"]]
     case = act(intake_operator, located, "file", condition=condition.pk).json()
     assert case["status"] == "assigned"
     assert case["actions"] == []
     case = get(dispatcher, f"events/{located.pk}").json()
     names = {action["name"]: action for action in case["actions"]}
-    assert set(names) == {"assign", "dispatch", "move_cell"}
+    assert set(names) == BEFORE_DISPATCH
     case = act(dispatcher, located, "dispatch", post=names["dispatch"]["fields"][0]["value"]).json()
     assert case["status"] == "dispatched"
     assert case["work_orders"][0]["sent_at"]

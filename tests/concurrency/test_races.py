@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,17 +12,18 @@ import uuid_utils.compat as uuid
 from django.db import connections, transaction
 from django.utils import timezone
 
-from fieldops import desk, fieldwork
+from fieldops import desk, fieldwork, joint
 from fieldops.errors import Conflict
 from fieldops.expiry import expire
 from fieldops.intake import receive
 from fieldops.lifecycle import Submission
-from fieldops.models import Event, EventClass, FilingCondition, Report, Transition, User
+from fieldops.models import Event, EventClass, FilingCondition, Post, Report, Transition, User
 from gridmap.models import Cell
 from realtime import mail, notify
 from realtime.escalation import escalate, send_notifications
 from realtime.models import ContactDetail, Escalation, Letter, Mailbox, Notification
-from tests.conftest import draft_of, handler_of
+from tests.conftest import draft_of, handler_of, holder_of
+from tests.fieldops.test_field_work import photo_for
 from tests.realtime import counting_adapter
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -262,3 +264,46 @@ def test_what_is_committed_is_what_a_reader_gets_without_gaps(
     assert [seq for seq, _ in received] == list(range(1, len(received) + 1))
     assert {event for _, event in received} == {str(pk) for pk in committed}
     assert len(received) == len(committed) > 60
+
+
+def test_lead_and_assistant_finish_at_once(people: dict[str, User], kind: EventClass) -> None:
+    """Whoever is last makes the case handled, once, and somebody is asked for their word once."""
+    condition = kind.conditions.first()
+    cell = Cell.objects.order_by("code")[700]
+    event = receive(draft_of(people["worker001"], cell, kind, condition_id=condition.pk)).event
+    other = Post.objects.filter(role="department_handler", unit__level=1).exclude(
+        department=event.department_id
+    )
+    joint.assist(
+        event.pk, by=people["dispatch1"], department_ids=[other.first().department_id], reason="协办"
+    )
+    jobs = []
+    for order in event.work_orders.select_related("post"):
+        person, submission = holder_of(order.post), Submission(uuid.uuid7())
+        fieldwork.take_on(order.pk, by=person, submission=Submission(uuid.uuid7()))
+        photo_for(submission, person)
+        jobs.append(partial(fieldwork.handle, order.pk, by=person, submission=submission))
+    outcomes = at_once(*jobs)
+    assert not [one for one in outcomes if isinstance(one, Exception)]
+    event.refresh_from_db()
+    assert event.status == "handled"
+    assert event.transitions.filter(kind="handle").count() == 1
+    assert event.checks.count() == 1
+
+
+def test_two_dispatchers_call_the_same_department(people: dict[str, User], kind: EventClass) -> None:
+    condition = kind.conditions.first()
+    cell = Cell.objects.order_by("code")[700]
+    event = receive(draft_of(people["worker001"], cell, kind, condition_id=condition.pk)).event
+    other = Post.objects.filter(role="department_handler", unit__level=1).exclude(
+        department=event.department_id
+    )
+    wanted = [other.first().department_id]
+    outcomes = at_once(
+        *(
+            partial(joint.assist, event.pk, by=people[name], department_ids=wanted, reason="协办")
+            for name in ("dispatch1", "dispatch2")
+        )
+    )
+    assert sorted(type(one).__name__ for one in outcomes) == ["AlreadyAssisting", "Transition"]
+    assert event.work_orders.filter(part="assist").count() == 1

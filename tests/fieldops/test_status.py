@@ -1,10 +1,13 @@
 """The table of states, checked state by state, step by step, role by role."""
 
+from pathlib import Path
+
 import pytest
 from django.utils import timezone
 
 from fieldops.errors import IllegalTransition, ReasonMissing
 from fieldops.lifecycle import SYSTEM, take_step
+from fieldops.management.commands.print_steps import steps_for_people
 from fieldops.models import Event
 from fieldops.rights import may
 from fieldops.status import FINAL, PHASE, TABLE, Role, Status, Step
@@ -13,8 +16,20 @@ from fieldops.status import FINAL, PHASE, TABLE, Role, Status, Step
 FOLLOWS = {
     None: {"report": "reported"},
     "reported": {"locate": "located"},
-    "located": {"accept": "accepted", "decline": "declined", "move_cell": "located"},
-    "accepted": {"file": "filed", "do_not_file": "not_filed", "move_cell": "accepted"},
+    "located": {
+        "accept": "accepted",
+        "decline": "declined",
+        "self_handle": "closed",
+        "move_cell": "located",
+    },
+    "accepted": {
+        "file": "filed",
+        "do_not_file": "not_filed",
+        "ask_verify": "verifying",
+        "self_handle": "closed",
+        "move_cell": "accepted",
+    },
+    "verifying": {"verify": "accepted", "send_another": "verifying", "move_cell": "verifying"},
     "filed": {"assign": "assigned", "move_cell": "filed", "void": "voided"},
     "assigned": {"assign": "assigned", "dispatch": "dispatched", "move_cell": "assigned", "void": "voided"},
     "dispatched": {
@@ -35,7 +50,14 @@ FOLLOWS = {
         "void": "voided",
     },
     "deferred": {"resume": "taken_on", "move_cell": "deferred", "void": "voided"},
-    "handled": {"confirm": "confirmed", "rework": "dispatched", "move_cell": "handled", "void": "voided"},
+    "handled": {
+        "confirm": "confirmed",
+        "rework": "dispatched",
+        "check": "handled",
+        "send_another": "handled",
+        "move_cell": "handled",
+        "void": "voided",
+    },
     "confirmed": {"close": "closed", "move_cell": "confirmed", "void": "voided"},
     "closed": {},
     "declined": {},
@@ -46,8 +68,18 @@ FOLLOWS = {
 for open_status, steps in FOLLOWS.items():
     if open_status is not None and "move_cell" in steps:
         steps |= dict.fromkeys(("supervise", "answer", "reckon"), open_status)
-        if open_status not in ("located", "accepted"):
-            steps["rate"] = open_status
+        if open_status not in ("located", "accepted", "verifying"):
+            steps |= {"rate": open_status, "close_specially": "closed"}
+# Orders beside the lead's go on while the case waits for a department, or is worked on.
+for with_orders in ("filed", "assigned", "dispatched", "taken_on", "deferred"):
+    FOLLOWS[with_orders] |= dict.fromkeys(
+        ("assist_take_on", "arrive", "assist_handle", "assist_back", "release"), with_orders
+    )
+for responsible in ("assigned", "dispatched", "taken_on", "deferred"):
+    FOLLOWS[responsible] |= dict.fromkeys(("assist", "whistle"), responsible)
+for unhandled in ("filed", "assigned", "dispatched", "taken_on"):
+    FOLLOWS[unhandled]["reclassify"] = unhandled
+FOLLOWS["taken_on"]["lead_handle"] = "taken_on"
 FOLLOWS["closed"] = {"ask_back": "closed", "rate": "closed", "reopen": "filed"}
 # While a request is pending: what answers it, and nothing else may be asked for.
 WORK = {
@@ -57,6 +89,9 @@ WORK = {
     "move_cell": "taken_on",
     "void": "voided",
     **dict.fromkeys(("supervise", "answer", "reckon", "rate"), "taken_on"),
+    **dict.fromkeys(("assist", "whistle", "release", "reclassify", "lead_handle"), "taken_on"),
+    **dict.fromkeys(("assist_take_on", "arrive", "assist_handle", "assist_back"), "taken_on"),
+    "close_specially": "closed",
 }
 PENDING = {
     "extend": {**WORK, "extend": "taken_on", "refuse": "taken_on"},
@@ -73,8 +108,24 @@ WHO = {
     "take_on": {"department_handler"},
     "send_back": {"department_handler"},
     "handle": {"department_handler"},
-    "confirm": {"street_chief"},
-    "rework": {"street_chief"},
+    # Which of them, says the policy of checks.
+    "confirm": {"grid_worker", "street_chief", "dispatcher", "shift_leader"},
+    "rework": {"grid_worker", "street_chief", "dispatcher", "shift_leader"},
+    "ask_verify": {"intake_operator", "shift_leader"},
+    "verify": {"grid_worker", "intake_operator", "shift_leader"},
+    "check": {"grid_worker"},
+    "send_another": {"intake_operator", "dispatcher", "shift_leader"},
+    "self_handle": {"grid_worker"},
+    "assist": {"dispatcher", "shift_leader"},
+    "whistle": {"grid_worker", "leader"},
+    "assist_take_on": {"department_handler"},
+    "arrive": {"department_handler"},
+    "assist_handle": {"department_handler"},
+    "assist_back": {"department_handler"},
+    "release": {"dispatcher", "shift_leader"},
+    "lead_handle": {"department_handler"},
+    "reclassify": {"dispatcher", "shift_leader"},
+    "close_specially": {"shift_leader"},
     "move_cell": {"dispatcher", "shift_leader"},
     "recall": {"dispatcher", "shift_leader"},
     "expire": set(),
@@ -157,6 +208,20 @@ def test_turning_away_always_needs_a_reason() -> None:
         "refuse",
         "void",
         "reopen",
+        "send_another",
+        "assist",
+        "whistle",
+        "assist_back",
+        "release",
+        "reclassify",
+        "close_specially",
+    }
+    assert {s.value for s in Step if TABLE[s].needs_photo} == {
+        "handle",
+        "lead_handle",
+        "assist_handle",
+        "self_handle",
+        "check",
     }
 
 
@@ -172,3 +237,8 @@ def test_without_a_post_nothing_may_be_done() -> None:
     event = Event(status="located", version=2)
     assert not any(may([], step, event) for step in Step)
     assert Role.RESIDENT not in {role for rule in TABLE.values() for role in rule.roles}
+
+
+def test_the_table_for_people_is_the_table() -> None:
+    page = Path(__file__).parents[2] / "docs" / "steps.md"
+    assert page.read_text(encoding="utf-8") == steps_for_people(), "manage.py print_steps > docs/steps.md"

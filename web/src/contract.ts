@@ -72,6 +72,30 @@ export interface WorkOrder {
   recalled_at?: string | null;
   sent_back_at?: string | null;
   due_at: string | null;
+  part: string;
+  part_label: string;
+  arrived_at: string | null;
+  released_at: string | null;
+  /** Nobody ended it yet. */
+  open: boolean;
+}
+
+/** Somebody was sent to look at a case, and what they found. */
+export interface SiteCheck {
+  id: string;
+  kind: string;
+  kind_label: string;
+  post: string;
+  sent_label: string;
+  asked_at: string;
+  due_at: string;
+  done_at: string | null;
+  ended_at: string | null;
+  outcome: string;
+  outcome_label: string | null;
+  note: string;
+  metres_away: number | null;
+  flags: string[];
 }
 
 export interface Photo {
@@ -93,6 +117,13 @@ export interface TimelineEntry {
   post: string | null;
   occurred_at: string;
   reason: string;
+  data: Record<string, unknown>;
+}
+
+/** What a case was before it was reclassified, and what it is since. */
+export interface Reclassified {
+  before: { class_name: string; limit_text: string; due_at: string | null; used_seconds: number };
+  after: { class_name: string; limit_text: string; due_at: string | null };
 }
 
 /** A fact of delivery: sent, received, seen, accepted, or who was told when it was not. */
@@ -228,6 +259,11 @@ export interface Detail extends Frame {
   delivery: DeliveryFact[];
   supervisions: Supervision[];
   call_backs: CallBack[];
+  checks: SiteCheck[];
+  /** How it ended; null while it has not. */
+  closing_label: string | null;
+  /** How often departments sent it back. */
+  returns: number;
   nearby: string[];
   actions: Action[];
 }

@@ -1,5 +1,5 @@
 import { loadDetail, Problem } from '../api';
-import type { ComponentFacts, Action, CallBack, DeliveryFact, Detail, Frame, LevelName, Supervision, TimelineEntry, WorkOrder } from '../contract';
+import type { ComponentFacts, Action, CallBack, DeliveryFact, Detail, Frame, LevelName, Reclassified, SiteCheck, Supervision, TimelineEntry, WorkOrder } from '../contract';
 import { t } from '../i18n';
 import { dueIn, exactTime, shortTime } from '../time';
 import { clockWords, placeOf, statusLabel } from '../words';
@@ -176,7 +176,7 @@ export class EventPanel {
 
   private showBody(detail: Detail): void {
     const parts: [string, unknown, () => Node | null][] = [
-      ['facts', [detail.description, detail.condition, detail.due_at, detail.received_at, detail.class], () => facts(detail)],
+      ['facts', [detail.closing_label, detail.returns, detail.description, detail.condition, detail.due_at, detail.received_at, detail.class], () => facts(detail)],
       ['component', detail.component, () => (detail.component ? component(detail.component) : null)],
       ['levels', detail.levels, () => section(t('panel.levels'), levelChain(detail.levels))],
       ['doubt', [detail.doubt, detail.cell], () => doubt(detail)],
@@ -184,6 +184,7 @@ export class EventPanel {
       ['request', [detail.request, detail.deferred_until], () => request(detail)],
       ['supervisions', detail.supervisions, () => list(t('panel.supervisions'), detail.supervisions.map(supervision))],
       ['call-backs', detail.call_backs, () => list(t('panel.call_backs'), detail.call_backs.map(callBack))],
+      ['checks', detail.checks, () => list(t('panel.checks'), detail.checks.map(siteCheck))],
       ['orders', detail.work_orders, () => list(t('panel.work_orders'), detail.work_orders.map(workOrder))],
       ['photos', detail.photos, () => photos(detail)],
       ['reports', detail.reports, () => list(t('panel.reports'), detail.reports.map(report))],
@@ -237,6 +238,8 @@ function facts(detail: Detail): Node {
       ...fact(t('panel.limit'), condition?.limit_text),
       ...fact(t('panel.closing'), condition?.closing),
       ...fact(t('panel.due'), detail.due_at && exactTime(detail.due_at)),
+      ...fact(t('panel.closed_as'), detail.closing_label),
+      ...fact(t('panel.returns'), detail.returns ? String(detail.returns) : null),
       ...fact(t('panel.received'), exactTime(detail.received_at)),
     ),
   );
@@ -332,6 +335,21 @@ function supervision(card: Supervision): Node {
   );
 }
 
+/** Who was sent to look, and what they found. */
+function siteCheck(one: SiteCheck): Node {
+  const said = one.done_at
+    ? [one.outcome_label, shortTime(one.done_at), one.metres_away === null ? null : t('check.away', { metres: one.metres_away }), ...one.flags]
+    : [one.ended_at ? t('check.ended', { time: shortTime(one.ended_at) }) : t('check.until', { time: shortTime(one.due_at) })];
+  return el(
+    'div',
+    { class: 'order', 'data-testid': 'site-check', 'data-outcome': one.outcome },
+    el('p', { class: 'order-who' }, el('span', { class: 'strong' }, one.kind_label), ` ${one.post}`),
+    el('p', { class: 'by' }, [one.sent_label, shortTime(one.asked_at)].join(' · ')),
+    el('p', { class: 'why' }, said.filter(Boolean).join(' · ')),
+    one.note ? el('p', { class: 'reason' }, one.note) : null,
+  );
+}
+
 function callBack(one: CallBack): Node {
   const said = one.answered_at
     ? [one.rating_label, t(one.resolved ? 'call-back.resolved' : 'call-back.unresolved'), one.reopened ? t('call-back.reopened') : null]
@@ -351,12 +369,14 @@ function workOrder(order: WorkOrder): Node {
     [t('order.received'), order.received_at],
     [t('order.seen'), order.seen_at],
     [t('order.taken_on'), order.taken_on_at],
+    ...(order.part === 'whistle' ? [[t('order.arrived'), order.arrived_at] as [string, string | null]] : []),
     [t('order.handled'), order.handled_at],
   ];
   return el(
     'div',
     { class: 'order', 'data-testid': 'work-order' },
-    el('p', { class: 'order-who' }, el('span', { class: 'strong' }, order.department), ' ', order.post),
+    el('p', { class: 'order-who' }, el('span', { class: 'strong' }, order.department), ' ', order.post, order.part === 'lead' ? '' : ` · ${order.part_label}`),
+    order.open && order.due_at && order.part !== 'lead' ? el('p', { class: 'why' }, t('order.due', { time: shortTime(order.due_at) })) : null,
     el(
       'ol',
       { class: 'delivery' },
@@ -366,6 +386,7 @@ function workOrder(order: WorkOrder): Node {
     ),
     order.expired_at && underWay(order) ? el('p', { class: 'sent-back' }, `${t('order.expired')} ${shortTime(order.expired_at)}`) : null,
     order.recalled_at ? el('p', { class: 'sent-back' }, `${t('order.recalled')} ${shortTime(order.recalled_at)}`) : null,
+    order.released_at ? el('p', { class: 'sent-back' }, `${t('order.released')} ${shortTime(order.released_at)}`) : null,
     order.sent_back_at ? el('p', { class: 'sent-back' }, `${t('order.sent_back')} ${shortTime(order.sent_back_at)}`) : null,
   );
 }
@@ -400,7 +421,7 @@ function timeline(entries: TimelineEntry[], facts: DeliveryFact[]): Node {
   return el('ol', { class: 'timeline' }, ...items.map((item) => item.node));
 }
 
-const underWay = (order: WorkOrder): boolean => !order.taken_on_at && !order.recalled_at && !order.sent_back_at;
+const underWay = (order: WorkOrder): boolean => order.open && !order.taken_on_at && !order.recalled_at && !order.sent_back_at;
 
 const deliveryFact = (fact: DeliveryFact): Node =>
   el(
@@ -417,5 +438,19 @@ const step = (entry: TimelineEntry): Node =>
         el('p', { class: 'what' }, el('span', { class: 'strong' }, entry.kind_label), el('time', { datetime: entry.occurred_at, title: exactTime(entry.occurred_at) }, exactTime(entry.occurred_at))),
         el('p', { class: 'by' }, [entry.by ?? t('panel.system'), entry.post].filter(Boolean).join(' · ')),
         entry.to && entry.to !== entry.from ? el('p', { class: 'to' }, `→ ${statusLabel(entry.to)}`) : null,
+        ...reclassified(entry),
         entry.reason ? el('p', { class: 'reason' }, entry.reason) : null,
       );
+
+/** Both clocks of a case that is of another class now: what the old one had used of its limit, and the new one. */
+function reclassified(entry: TimelineEntry): Node[] {
+  const change = entry.data as Partial<Reclassified> | undefined;
+  if (!change?.before || !change.after) return [];
+  const { before, after } = change;
+  const used = t('reclassified.used', { hours: (before.used_seconds / 3600).toFixed(1) });
+  const due = (at: string | null): string | null => (at ? t('order.due', { time: shortTime(at) }) : null);
+  return [
+    el('p', { class: 'why' }, [before.class_name, before.limit_text, due(before.due_at), used].filter(Boolean).join(' · ')),
+    el('p', { class: 'why' }, ['→', after.class_name, after.limit_text, due(after.due_at)].filter(Boolean).join(' · ')),
+  ];
+}

@@ -1,0 +1,217 @@
+"""On-site checks: 核实 before filing, 核查 after handling. Who is sent, and who has the last word on a handled case.
+
+To the nearest worker on duty in the cell, else in a neighbouring cell, else to the cell's own grid worker, else to
+the desk. Who is on duty, and where, is asked upwards: `realtime` says so by `ask_whom`.
+"""
+
+import secrets
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.contrib.gis.geos import Point
+from django.db.models import F, Q
+
+from gridmap.models import Cell
+
+from .clock import calendar_for
+from .lifecycle import Actor, take_step
+from .models import (
+    Check,
+    Checker,
+    CheckKind,
+    CheckPolicy,
+    Closing,
+    Event,
+    Part,
+    Post,
+    Sent,
+    Stage,
+    Transition,
+)
+from .rights import held_now
+from .stages import due_after, is_urgent, stage_due
+from .status import Role, Step
+from .streets import street_chief_of
+
+DEFAULT_MINUTES = 30
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Somebody on duty, and the post they are on duty for."""
+
+    post_id: int
+    user_id: int
+
+
+Chooser = Callable[[Cell, Point], Sequence[Worker]]
+
+
+def _nobody(cell: Cell, near: Point) -> Sequence[Worker]:
+    return ()
+
+
+_on_duty: Chooser = _nobody
+
+
+def ask_whom(chooser: Chooser) -> None:
+    """From now on `chooser` says who is on duty for a cell, the best to send first (place in WGS-84)."""
+    global _on_duty
+    _on_duty = chooser
+
+
+def send_somebody(event: Event, kind: CheckKind, *, at: datetime, but: Collection[int] = ()) -> Check:
+    """Ask whoever can be there soonest, except these people (keys of users), to look at the case; not saved yet."""
+    post, person, sent = _whom(event, kind, {*but, *_excluded(event)})
+    return _check(event, kind, post, sent, at=at, person=person)
+
+
+def judge_next(event: Event, *, at: datetime) -> Check | None:
+    """Who has the word on a case that is handled now: by the policy of its class, and by lot where not all are checked.
+
+    Sets `event.checked_by` (in memory) and returns the task, not saved yet; None where no post is there for it.
+    """
+    policy = policy_of(event)
+    checker = Checker(policy.checker)
+    if not _is_drawn(event, policy):
+        checker = Checker.DESK
+    if checker in (Checker.WORKER, Checker.BOTH):
+        check = send_somebody(event, CheckKind.CHECK, at=at)
+        if check.sent != Sent.DESK or checker == Checker.WORKER:
+            return _awaited(event, check)
+    if checker != Checker.DESK:
+        return chiefs_turn(event, at=at)
+    return _awaited(event, _of_desk(event, CheckKind.CHECK, at=at))
+
+
+def chiefs_turn(event: Event, *, at: datetime) -> Check | None:
+    """The same where the street chief has the word: of the road segment, else of the street; else the desk."""
+    but = _excluded(event)
+    chief = street_chief_of(event)
+    if chief is None or not held_now(Post.objects.filter(pk=chief.pk), but=but).exists():
+        chief = _nearest(event, Role.STREET_CHIEF, but)
+    if chief is None:
+        return _awaited(event, _of_desk(event, CheckKind.CHECK, at=at))
+    return _awaited(event, _check(event, CheckKind.CHECK, chief, Sent.CHIEF, at=at))
+
+
+def announce(step: Transition, check: Check | None) -> None:
+    """Save the task and write into its step who is sent: by that the letter finds its way."""
+    if check is None:
+        return
+    check.save(force_insert=True)
+    step.data |= {
+        "check": str(check.pk),
+        "check_post": check.post_id,
+        "check_post_name": check.post.name,
+        "check_role": check.post.role,
+        "sent": check.sent,
+        "check_due_at": check.due_at.isoformat(),
+    }
+
+
+def policy_of(event: Event) -> CheckPolicy:
+    """The most specific policy for the case's class, or the default; one statement."""
+    kind = event.event_class
+    fitting = CheckPolicy.objects.filter(
+        Q(kind="") | Q(kind=kind.kind),
+        Q(major="") | Q(major=kind.major),
+        Q(minor="") | Q(minor=kind.minor),
+        district=event.district_id,
+    )
+    found = sorted(fitting, key=lambda row: (row.minor, row.major, row.kind), reverse=True)
+    return found[0] if found else CheckPolicy()
+
+
+def open_check(event: Event) -> Check | None:
+    """The task that is open about a locked case."""
+    return (
+        event.checks.select_for_update(of=("self",))
+        .select_related("post")
+        .filter(done_at__isnull=True, ended_at__isnull=True)
+        .first()
+    )
+
+
+def end_checks(event: Event, *, at: datetime) -> None:
+    """Nobody has to look any more."""
+    event.checks.filter(done_at__isnull=True, ended_at__isnull=True).update(ended_at=at)
+
+
+def close_step(event: Event, *, actor: Actor, at: datetime, note: str = "") -> Transition:
+    """结案 (in memory only): in time, or overdue when a lead's order was handled after it was due."""
+    step = take_step(event, Step.CLOSE, actor=actor, at=at, reason=note)
+    late = event.work_orders.filter(part=Part.LEAD, handled_at__gt=F("due_at")).exists()
+    event.closing = Closing.OVERDUE if late else Closing.NORMAL
+    step.data["closing"] = event.closing
+    return step
+
+
+def _excluded(event: Event) -> set[int]:
+    return {event.excluded_checker_id} if event.excluded_checker_id else set()
+
+
+def _is_drawn(event: Event, policy: CheckPolicy) -> bool:
+    if policy.percent >= 100 or secrets.randbelow(100) < policy.percent:
+        return True
+    return event.transitions.filter(kind=Step.REWORK).exists()
+
+
+def _awaited(event: Event, check: Check) -> Check:
+    event.checked_by = check.post.role
+    return check
+
+
+def _whom(event: Event, kind: CheckKind, but: set[int]) -> tuple[Post, int | None, Sent]:
+    for cell, sent in _around(event):
+        for worker in _on_duty(cell, event.point):
+            if worker.user_id not in but:
+                return Post.objects.get(pk=worker.post_id), worker.user_id, sent
+    post = _nearest(event, Role.GRID_WORKER, but)
+    if post is not None:
+        return post, None, Sent.POST
+    return _desk(event, kind), None, Sent.DESK
+
+
+def _around(event: Event) -> Iterator[tuple[Cell, Sent]]:
+    """The case's cell, then one cell of each other party group that touches it."""
+    own = event.cell
+    yield own, Sent.ON_DUTY
+    touching = Cell.objects.in_force().filter(district=event.district_id, boundary__intersects=own.boundary)
+    others = {cell.unit_ids[4]: cell for cell in touching.order_by("code") if cell.unit_ids != own.unit_ids}
+    for cell in others.values():
+        yield cell, Sent.NEIGHBOUR
+
+
+def _nearest(event: Event, role: Role, but: set[int]) -> Post | None:
+    at_place = Post.objects.filter(role=role, unit__in=event.cell.unit_ids)
+    return held_now(at_place, but=but).order_by("-unit__level", "pk").first()
+
+
+def _desks(event: Event, role: Role) -> list[Post]:
+    at_place = Post.objects.filter(role__in=(role, Role.SHIFT_LEADER), unit__in=event.cell.unit_ids)
+    return sorted(
+        at_place.select_related("unit"), key=lambda post: (post.role != role, -post.unit.level, post.pk)
+    )
+
+
+def _desk(event: Event, kind: CheckKind) -> Post:
+    role = Role.INTAKE_OPERATOR if kind == CheckKind.VERIFY else Role.DISPATCHER
+    return _desks(event, role)[0]
+
+
+def _of_desk(event: Event, kind: CheckKind, *, at: datetime) -> Check:
+    return _check(event, kind, _desk(event, kind), Sent.DESK, at=at)
+
+
+def _check(
+    event: Event, kind: CheckKind, post: Post, sent: Sent, *, at: datetime, person: int | None = None
+) -> Check:
+    stage = Stage.VERIFY if kind == CheckKind.VERIFY else Stage.CHECK
+    due = stage_due(event, stage, at=at) or due_after(
+        DEFAULT_MINUTES, at=at, urgent=is_urgent(event), calendar=calendar_for(event)
+    )
+    if due is None:
+        raise AssertionError("a limit that runs will run out")
+    return Check(event=event, kind=kind, post=post, person_id=person, sent=sent, asked_at=at, due_at=due.at)
