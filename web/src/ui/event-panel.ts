@@ -451,6 +451,6 @@ function reclassified(entry: TimelineEntry): Node[] {
   const due = (at: string | null): string | null => (at ? t('order.due', { time: shortTime(at) }) : null);
   return [
     el('p', { class: 'why' }, [before.class_name, before.limit_text, due(before.due_at), used].filter(Boolean).join(' · ')),
-    el('p', { class: 'why' }, ['→', after.class_name, after.limit_text, due(after.due_at)].filter(Boolean).join(' · ')),
+    el('p', { class: 'why' }, [`→ ${after.class_name}`, after.limit_text, due(after.due_at)].filter(Boolean).join(' · ')),
   ];
 }
