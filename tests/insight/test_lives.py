@@ -33,8 +33,6 @@ def lives(django_db_setup: None, django_db_blocker: Any) -> Iterator[list[Life]]
         district = District.objects.get()
         made = make_lives(world_of(district), LIVES, begin=BEGIN, until=END, seed=20)
         store(made)
-        with connection.cursor() as cursor:
-            cursor.execute("ANALYZE fieldops_event, fieldops_transition, fieldops_workorder")
     yield made
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(
