@@ -31,7 +31,8 @@ WITH s AS (
         min(stage_due_at) FILTER (WHERE kind IN ('accept', 'decline')) AS answer_due,
         min(occurred_at) FILTER (WHERE kind = 'file') AS filed,
         min(occurred_at) FILTER (WHERE kind = 'dispatch') AS dispatched,
-        max(occurred_at) FILTER (WHERE kind = 'confirm') AS checked,
+        max(occurred_at) FILTER (WHERE kind IN ('confirm', 'check') AND post_id IN (
+            SELECT id FROM fieldops_post WHERE role IN ('grid_worker', 'street_chief'))) AS checked,
         max(occurred_at) FILTER (WHERE kind = 'send_back') AS returned,
         max(occurred_at) FILTER (WHERE kind = 'reopen') AS reopened,
         max(version) FILTER (WHERE kind = 'reopen') AS reopening,
@@ -42,7 +43,7 @@ WITH s AS (
     FROM fieldops_transition WHERE occurred_at < %(end)s GROUP BY event_id
 ), w AS (
     SELECT DISTINCT ON (event_id) event_id, due_at, handled_at, finished_at FROM fieldops_workorder
-    WHERE dispatched_at < %(end)s ORDER BY event_id, dispatched_at DESC
+    WHERE part = 'lead' AND dispatched_at < %(end)s ORDER BY event_id, dispatched_at DESC
 ), r AS (
     SELECT event_id, count(*) AS n, (array_agg(channel ORDER BY received_at))[1] AS channel
     FROM fieldops_report WHERE received_at < %(end)s GROUP BY event_id

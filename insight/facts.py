@@ -102,7 +102,7 @@ COUNTS = {
     )
 }
 
-# `{organisations}` as they were when a case moved later; `{people}` only where somebody asks for them.
+# Its organisations and its class as they were where they changed later; `{people}` only where somebody asks for them.
 _CASES = """
 WITH concerned AS NOT MATERIALIZED (
     SELECT e.id, e.event_class_id, e.cell_id FROM fieldops_event e
@@ -117,7 +117,8 @@ steps AS (
         min(t.stage_due_at) FILTER (WHERE t.kind IN ('accept', 'decline')) AS answer_due_at,
         min(t.occurred_at) FILTER (WHERE t.kind = 'file') AS filed_at,
         min(t.occurred_at) FILTER (WHERE t.kind = 'dispatch') AS dispatched_at,
-        max(t.occurred_at) FILTER (WHERE t.kind = 'confirm') AS checked_at,
+        max(t.occurred_at) FILTER (WHERE t.kind IN ('confirm', 'check') AND t.post_id IN (
+            SELECT id FROM fieldops_post WHERE role IN ('grid_worker', 'street_chief'))) AS checked_at,
         max(t.occurred_at) FILTER (WHERE t.kind = 'send_back') AS returned_at,
         max(t.occurred_at) FILTER (WHERE t.kind = 'reopen') AS reopened_at,
         max(t.occurred_at) FILTER (WHERE t.kind = 'void') AS voided_at,
@@ -137,7 +138,7 @@ orders AS (
         CASE WHEN w.handled_at < %(until)s THEN w.handled_at END AS handled_at,
         w.finished_at IS NULL OR w.finished_at >= %(until)s AS open
     FROM concerned JOIN fieldops_workorder w ON w.event_id = concerned.id
-    WHERE w.dispatched_at < %(until)s
+    WHERE w.part = 'lead' AND w.dispatched_at < %(until)s
     ORDER BY w.event_id, w.dispatched_at DESC, w.id DESC
 ),
 reports AS (
@@ -165,15 +166,19 @@ cards AS (
     FROM fieldops_supervision s
     WHERE s.asked_at >= %(begin)s AND s.asked_at < %(until)s GROUP BY s.event_id
 ),
-moved AS (
-    SELECT DISTINCT ON (t.event_id) t.event_id, t.data -> 'from_units' AS units
+changed AS (
+    SELECT t.event_id,
+        (array_agg(t.data -> 'from_units' ORDER BY t.version) FILTER (WHERE t.kind = 'move_cell'))[1] AS units,
+        (array_agg((t.data -> 'before' ->> 'condition')::bigint ORDER BY t.version)
+            FILTER (WHERE t.kind = 'reclassify'))[1] AS condition_id
     FROM fieldops_transition t
-    WHERE t.kind = 'move_cell' AND (t.occurred_at >= %(until)s OR t.recorded_at > %(as_of)s)
-    ORDER BY t.event_id, t.version
+    WHERE t.kind IN ('move_cell', 'reclassify') AND (t.occurred_at >= %(until)s OR t.recorded_at > %(as_of)s)
+    GROUP BY t.event_id
 ),
 cases AS (
-    SELECT steps.*, concerned.event_class_id, orders.department_id, orders.handled_at,
-        CASE WHEN closing > coalesce(reopening, 0) THEN closed_last END AS closed_at,
+    SELECT steps.*, coalesce(condition.event_class_id, concerned.event_class_id) AS event_class_id,
+        orders.department_id, orders.handled_at,
+        CASE WHEN steps.closing > coalesce(reopening, 0) THEN closed_last END AS closed_at,
         CASE WHEN orders.open AND orders.handled_at IS NULL THEN (
             SELECT t.due_at FROM fieldops_transition t
             WHERE t.event_id = concerned.id AND t.occurred_at < %(until)s AND t.recorded_at <= %(as_of)s
@@ -191,7 +196,8 @@ cases AS (
     JOIN gridmap_cell cell ON cell.id = concerned.cell_id
     LEFT JOIN orders ON orders.event_id = concerned.id LEFT JOIN reports ON reports.event_id = concerned.id
     LEFT JOIN asked ON asked.event_id = concerned.id LEFT JOIN cards ON cards.event_id = concerned.id
-    LEFT JOIN moved ON moved.event_id = concerned.id
+    LEFT JOIN changed ON changed.event_id = concerned.id
+    LEFT JOIN fieldops_filingcondition condition ON condition.id = changed.condition_id
     WHERE concerned.id NOT IN (SELECT event_id FROM insight_exclusion WHERE approved AND decided_at <= %(as_of)s)
 ),
 facts AS (
@@ -199,7 +205,7 @@ facts AS (
 )
 """
 _ORGANISATIONS = ", ".join(
-    f"coalesce((moved.units ->> {number})::bigint, cell.{column}) AS {column}"
+    f"coalesce((changed.units ->> {number})::bigint, cell.{column}) AS {column}"
     for number, column in enumerate(LEVELS)
 )
 _WHO = {

@@ -184,7 +184,7 @@ def rework_rate(n: Any) -> Fraction:
 
 @indicator(_("Checks on site"))
 def check_rate(n: Any) -> Fraction:
-    """核查率. Confirmed on site after handling, of those handled in the period, or of those to close."""
+    """核查率. Confirmed on site, not by the desk, of the handled in the period, or of those to close."""
     return n.checked, {"handled_in_period": n.handled_in_period, "to_close": n.to_close}
 
 

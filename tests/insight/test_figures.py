@@ -13,7 +13,8 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from benchmarks._lives import Life, Walker, World, store, world_of
-from fieldops.models import Event, Rating, User
+from fieldops import desk, fieldwork, followup, joint
+from fieldops.models import CheckPolicy, Event, FilingCondition, Post, Rating, User
 from fieldops.status import Step
 from gridmap.models import District
 from insight.describe import describe
@@ -21,6 +22,8 @@ from insight.facts import COUNTS
 from insight.figures import Period, Scope, cases_behind, count_all, count_by, count_by_level, period_of
 from insight.indicators import INDICATORS
 from insight.models import DenominatorChoice, Exclusion
+from tests.conftest import holder_of
+from tests.fieldops.test_field_work import key, photo_for
 
 DECEMBER = Period(
     datetime(2016, 11, 30, 16, tzinfo=UTC), datetime(2016, 12, 31, 16, tzinfo=UTC), timezone.now()
@@ -205,6 +208,62 @@ def test_a_scope_narrows_to_the_area_and_the_department(dispatched: Event) -> No
         count_by("anything; DROP TABLE", period, Scope(district))
     with pytest.raises(KeyError):
         cases_behind(["anything"], period, Scope(district))
+
+
+def test_a_case_is_its_leads_whoever_assists(dispatched: Event, dispatcher: User) -> None:
+    """The assistants' orders come later, and say nothing of the department that leads."""
+    lead = dispatched.work_orders.get()
+    others = Post.objects.filter(role="department_handler", unit__level=1).exclude(department=lead.department)
+    joint.assist(
+        dispatched.pk, by=dispatcher, department_ids=[others.first().department_id], reason="共管路段"
+    )
+    handler = holder_of(lead.post)
+    fieldwork.take_on(lead.pk, by=handler, submission=key())
+    submission = key()
+    photo_for(submission, handler)
+    fieldwork.handle(lead.pk, by=handler, submission=submission)
+    today = local_day()
+    [line] = count_by(
+        "department", period_of(today, today, dispatched.district), Scope(dispatched.district_id)
+    )
+    assert (line.of, line.counts["handled_in_time"]) == (lead.department_id, 1)
+
+
+def test_a_past_period_keeps_the_class_of_the_time(dispatched: Event, dispatcher: User) -> None:
+    today, before = local_day(), timezone.now()
+    scope, old = Scope(dispatched.district_id), dispatched.event_class_id
+    wanted = FilingCondition.objects.filter(
+        event_class__edition=dispatched.event_class.edition, event_class__kind="event"
+    ).exclude(event_class=old)[0]
+    desk.reclassify(
+        dispatched.pk,
+        by=dispatcher,
+        class_key=wanted.event_class.key,
+        condition_id=wanted.pk,
+        reason="类别有误",
+    )
+    for as_of, expected in ((before, old), (None, wanted.event_class_id)):
+        period = period_of(today, today, dispatched.district, as_of=as_of)
+        assert [line.of for line in count_by("class", period, scope)] == [expected]
+
+
+@pytest.mark.parametrize(("checker", "on_site"), [("desk", 0), ("chief", 1)])
+def test_a_word_from_the_desk_is_no_check_on_site(
+    dispatched: Event, dispatcher: User, checker: str, on_site: int
+) -> None:
+    CheckPolicy.objects.create(district=dispatched.district, checker=checker)
+    order = dispatched.work_orders.get()
+    handler = holder_of(order.post)
+    fieldwork.take_on(order.pk, by=handler, submission=key())
+    submission = key()
+    photo_for(submission, handler)
+    fieldwork.handle(order.pk, by=handler, submission=submission)
+    dispatched.refresh_from_db()
+    who = dispatcher if checker == "desk" else holder_of(dispatched.checks.get().post)
+    followup.confirm(dispatched.pk, by=who, resolved=True, submission=key(), fix=None)
+    today = local_day()
+    counts = count_all(period_of(today, today, dispatched.district), Scope(dispatched.district_id)).counts
+    assert (counts["handled_in_period"], counts["checked"]) == (1, on_site)
 
 
 def test_figures_of_every_level_are_one_statement(dispatched: Event) -> None:

@@ -24,6 +24,7 @@ BEGIN = datetime(2026, 9, 1, tzinfo=UTC)
 MIDDLE = BEGIN + timedelta(days=20)
 END = BEGIN + timedelta(days=40)
 LIVES = 10_000
+ON_SITE = ("grid_worker", "street_chief")
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +149,8 @@ def _count_one(life: Life, begin: datetime, end: datetime) -> Counter[str]:
         n["reworked"] += bool(times["rework"])
     if not voided and within(handled_at):
         n["handled_in_period"] += 1
-        n["checked"] += bool(times["confirm"]) and times["confirm"][-1] >= handled_at  # type: ignore[operator]
+        on_site = [s for s in steps if s.kind in ("confirm", "check") and s.post.role in ON_SITE]
+        n["checked"] += any(s.occurred_at >= handled_at for s in on_site)  # type: ignore[operator]
     if times["send_back"] and within(times["send_back"][-1]):
         n["returns"] += len(times["send_back"])
         n["ping_pong"] += len(times["send_back"]) > 1
