@@ -356,7 +356,9 @@ class Transition(models.Model):
         ordering = ["event", "version"]
         indexes = [
             models.Index(
-                fields=["occurred_at"], condition=Q(kind=Step.MOVE_CELL), name="moves_between_cells"
+                fields=["occurred_at"],
+                condition=Q(kind__in=[Step.MOVE_CELL, Step.RECLASSIFY]),
+                name="changes_of_cell_or_class",
             ),
         ]
         constraints = [
