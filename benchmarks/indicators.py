@@ -36,7 +36,7 @@ WITH s AS (
         max(occurred_at) FILTER (WHERE kind = 'send_back') AS returned,
         max(occurred_at) FILTER (WHERE kind = 'reopen') AS reopened,
         max(version) FILTER (WHERE kind = 'reopen') AS reopening,
-        max(version) FILTER (WHERE kind = 'close') AS closing,
+        max(version) FILTER (WHERE to_status = 'closed' AND from_status <> 'closed') AS closing,
         bool_or(kind = 'void') AS voided, count(*) FILTER (WHERE kind = 'send_back') AS returns,
         bool_or(kind IN ('send_back', 'recall')) AS wrong, bool_or(kind = 'extend') AS extended,
         bool_or(kind = 'rework') AS reworked
@@ -60,7 +60,7 @@ WITH s AS (
     SELECT s.*, c.committee_id, c.regional_group_id, c.street_id, c.community_id, c.party_group_id, w.handled_at,
         r.n AS reports, r.channel, b.asked, b.n AS called, b.resolved, b.satisfied, b.basically, b.dissatisfied,
         k.n AS cards, k.answered AS cards_answered, handled_at <= w.due_at AS in_time,
-        closing > coalesce(reopening, 0) AND handled_at IS NOT NULL AS closed,
+        s.closing > coalesce(reopening, 0) AND handled_at IS NOT NULL AS closed,
         (NOT voided AND (handled_at IS NOT NULL OR (w.finished_at IS NULL AND w.due_at < %(end)s))) AS to_close,
         (NOT voided AND dispatched IS NOT NULL) AS to_handle
     FROM s JOIN fieldops_event e ON e.id = s.event_id JOIN gridmap_cell c ON c.id = e.cell_id

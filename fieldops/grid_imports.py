@@ -49,11 +49,13 @@ def take_layer(
     replace: bool,
     units_follow: bool,
     valid_from: date | None,
+    draft: bool = False,
     dry_run: bool = False,
     told: Callable[[int], None] = lambda percent: None,
 ) -> GridChange:
     """Make a layout of a file's features and put it in force, on `valid_from` (a local day) if that is to come.
 
+    With `draft` it is only drawn up: to be looked at, gone on with, and put in force by whoever may.
     With `dry_run` nothing is locked, and the caller rolls back. Raises FileRefused with everything that is wrong.
     """
     level = CELLS if layer.name == LayerName.CELLS else int(layer.level or 0)
@@ -82,7 +84,7 @@ def take_layer(
     told(80)
     if effects["posts"]:
         raise FileRefused(Fault(UnitInUse.code, _in_the_way(effects["posts"])))
-    if layout.takes_effect_at is None and not dry_run:
+    if layout.takes_effect_at is None and not draft and not dry_run:
         try:
             layout = apply_layout(layout.pk, by=by)
         except BoundariesRefused as refused:

@@ -42,7 +42,10 @@ FILES_KEPT = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Options:
-    """How a file is to be understood and what it is to do; the fields of `ImportRun` say what each means."""
+    """How a file is to be understood and what it is to do; the fields of `ImportRun` say what each means.
+
+    `draft`: a layout is drawn up and left to be looked at.
+    """
 
     crs: str = ""
     encoding: str = ""
@@ -52,6 +55,7 @@ class Options:
     replace: bool = True
     units_follow: bool = False
     valid_from: date | None = None
+    draft: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,7 @@ def bring_in(
                 replace=options.replace,
                 units_follow=options.units_follow,
                 valid_from=options.valid_from,
+                draft=options.draft,
                 dry_run=dry_run,
                 told=told,
             )

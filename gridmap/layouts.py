@@ -1058,6 +1058,27 @@ def diff(layout: Layout) -> list[Difference]:
     return sorted(found, key=lambda each: (each.level, each.code, each.change))
 
 
+def differences_in_words(differences: Iterable[Difference]) -> list[str]:
+    """Each line for people."""
+    words = {
+        "added": _("%(what)s %(code)s begins"),
+        "changed": _("%(what)s %(code)s is drawn or described anew"),
+        "moved": _("%(what)s %(code)s gets another owner"),
+        "ended": _("%(what)s %(code)s ends"),
+    }
+    told = []
+    for line in differences:
+        what = _("Cell") if line.level == CELLS else Level(line.level).label
+        text = words[line.change] % {"what": what, "code": line.code}
+        former = [code for code in line.former if code != line.code]
+        if line.owner and line.former_owner and line.owner != line.former_owner:
+            text += _(": from %(from)s to %(to)s") % {"from": line.former_owner, "to": line.owner}
+        if former:
+            text += _(", out of %(former)s") % {"former": ", ".join(former)}
+        told.append(text)
+    return told
+
+
 def _differences_stored(layout: Layout) -> Iterator[Difference]:
     words = {"begin": "added", "describe": "changed", "dissolve": "ended"}
     for unit in layout.units.all():

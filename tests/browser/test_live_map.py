@@ -8,6 +8,7 @@ import uuid_utils.compat as uuid
 from playwright.sync_api import Page, expect
 
 from devstack.clients import PASSWORD
+from gridmap.models import CHAIN
 from tests.conftest import Served, database
 
 MARKER = "id => window.commandCenter.markers().find(m => m.id === id)"
@@ -96,6 +97,33 @@ def test_a_click_beside_the_markers_opens_the_cell_that_the_server_names(
     panel = page.locator('[data-testid="cell-panel"]')
     expect(panel).to_be_visible(timeout=10_000)
     expect(panel).to_contain_text(code)
+
+
+def test_the_panel_of_a_cell_tells_who_answered_for_the_place_on_another_day(
+    log_in: Any, served: Served
+) -> None:
+    page: Page = log_in("leader")
+    with psycopg.connect(**database("served")) as connection:
+        columns = [
+            *("code", "boundary", "lineage", "synthetic", "district_id"),
+            *(f"{unit}_id" for unit in CHAIN),
+        ]
+        kept = ", ".join(columns[1:])
+        found = connection.execute(
+            f"INSERT INTO gridmap_cell (id, valid_from, valid_to, {', '.join(columns)}) "  # noqa: S608
+            f"SELECT gen_random_uuid(), '2001-01-01', '2002-01-01', left(code, -3) || '999', {kept} FROM gridmap_cell "
+            "WHERE valid_to IS NULL ORDER BY code LIMIT 1 "
+            "RETURNING (SELECT code FROM gridmap_cell WHERE valid_to IS NULL ORDER BY code LIMIT 1)"
+        ).fetchone()
+    assert found is not None
+    [code] = found
+    page.evaluate("code => { location.hash = `#cell=${code}`; }", code)
+    then = page.locator('[data-testid="cell-then"]')
+    former = f"{code[:-3]}999"
+    for day, words in (("2001-06-15", former), ("1999-01-01", "不属于任何网格")):
+        page.fill('[data-testid="cell-day"]', day)
+        expect(then).to_contain_text(words, timeout=10_000)
+    expect(then).not_to_contain_text(former)
 
 
 def test_a_hostile_description_stays_text(log_in: Any, file_over_http: Any) -> None:

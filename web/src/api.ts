@@ -68,9 +68,9 @@ export const loadGrid = (level: string): Promise<object> => request(`/api/comman
 export const loadCell = (code: string): Promise<object> =>
   request(`/api/command/grid/cells/${encodeURIComponent(code)}`);
 
-/** Which cell a place (WGS-84 degrees) lies in: on a border, too, the server's word. */
-export const loadPlace = ([lon, lat]: [number, number], signal?: AbortSignal): Promise<Place> =>
-  request(`/api/command/place?x=${lon}&y=${lat}&system=WGS84`, { signal });
+/** Which cell a place (WGS-84 degrees) lies in, or lay in on a day of the district: on a border, too, the server's word. */
+export const loadPlace = ([lon, lat]: [number, number], signal?: AbortSignal, day = ''): Promise<Place> =>
+  request(`/api/command/place?x=${lon}&y=${lat}&system=WGS84${day && `&day=${day}`}`, { signal });
 
 /** The newest shifts whose tracks the viewer may replay; of one person, or of all. */
 export const loadShifts = (person: number | null): Promise<ShiftRow[]> =>

@@ -333,6 +333,8 @@ function run(session: Session): void {
   }
 
   let asking: AbortController | null = null;
+  /** Where the selected cell was clicked, if it was. */
+  let clicked: { cell: string; at: [number, number] } | null = null;
 
   /** What lies under a click; the server says so, since only its borders are exact. */
   async function selectPlace(lonLat: [number, number]): Promise<void> {
@@ -340,6 +342,7 @@ function run(session: Session): void {
     const own = (asking = new AbortController());
     const place = await loadPlace(lonLat, own.signal).catch(() => null);
     if (own.signal.aborted || place === null) return;
+    clicked = place.cell === null ? null : { cell: place.cell, at: lonLat };
     select(place.cell === null ? null : { cell: place.cell });
   }
 
@@ -361,7 +364,8 @@ function run(session: Session): void {
     map.boundaries.mark(cell);
     const names: unknown = cell?.get('levels');
     const events = [...ledger.held.values()].filter((frame) => frame.cell === code);
-    cellPanel.open(code, Array.isArray(names) ? names.map(String) : [], session.levels, events);
+    const place = clicked?.cell === code ? clicked.at : cell ? map.boundaries.placeIn(cell) : null;
+    cellPanel.open(code, Array.isArray(names) ? names.map(String) : [], session.levels, events, place);
     map.setCovered(cellPanel.element.offsetWidth);
   }
 

@@ -12,6 +12,7 @@ const day = format({ month: '2-digit', day: '2-digit' });
 const minute = format({ hour: '2-digit', minute: '2-digit' });
 const second = format({ hour: '2-digit', minute: '2-digit', second: '2-digit' });
 const full = format({ year: 'numeric', month: 'long', day: 'numeric', weekday: 'short' });
+const isoDay = new Intl.DateTimeFormat('en-CA', { timeZone: ZONE, dateStyle: 'short' });
 
 let ahead = 0;
 
@@ -28,6 +29,9 @@ export const asServerTime = (local: number): number => local + ahead;
 export const clockTime = (time: number): string => second.format(time);
 
 export const longDate = (time: number): string => full.format(time);
+
+/** The district's day, as a field for a day holds it. */
+export const today = (): string => isoDay.format(serverNow());
 
 /** The time of day; with the date unless it is today. */
 export function shortTime(iso: string): string {

@@ -50,6 +50,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--valid-from", type=date.fromisoformat, help="the local day it comes into force, YYYY-MM-DD"
         )
+        parser.add_argument(
+            "--draft",
+            action="store_true",
+            help="draw up a layout and leave it: `layout show`, `layout apply`",
+        )
         parser.add_argument("--district", default="", help="its code, where there are several")
         parser.add_argument("--by", default="", help="login of who answers for it")
         parser.add_argument(
@@ -63,7 +68,16 @@ class Command(BaseCommand):
         if options["by"] and by is None:
             raise CommandError(_("There is nobody of this login: %s") % options["by"])
         columns = dict(pair.partition("=")[::2] for pair in options["column"])
-        names = ("crs", "encoding", "file_layer", "tolerance_m", "replace", "units_follow", "valid_from")
+        names = (
+            "crs",
+            "encoding",
+            "file_layer",
+            "tolerance_m",
+            "replace",
+            "units_follow",
+            "valid_from",
+            "draft",
+        )
         wanted = Options(**{name: options[name] for name in names}, columns=columns)
         dry_run = options["dry_run"]
         try:
@@ -92,6 +106,9 @@ class Command(BaseCommand):
             self.stdout.write(f"  {line}")
         if outcome.layout is not None and outcome.layout.takes_effect_at is not None:
             self.stdout.write(_("It comes into force on %s") % options["valid_from"])
+        if options["draft"] and outcome.layout is not None and not dry_run:
+            self.stdout.write(_("A draft, not in force: %s") % outcome.layout.pk)
+            return
         self.stdout.write(_("Nothing was changed: a dry run.") if dry_run else _("Done."))
 
 

@@ -9,6 +9,7 @@ import Polygon from 'ol/geom/Polygon';
 import VectorLayer from 'ol/layer/Vector';
 import VectorTileLayer from 'ol/layer/VectorTile';
 import type Map from 'ol/Map';
+import { toLonLat } from 'ol/proj';
 import VectorSource from 'ol/source/Vector';
 import VectorTileSource from 'ol/source/VectorTile';
 import { Fill, Stroke, Style, Text } from 'ol/style';
@@ -125,6 +126,12 @@ export class Boundaries {
   /** The cell whole, with its organisations as `levels`: a tile may hold a part of it only. */
   async cell(code: string): Promise<Feature<Geometry> | undefined> {
     return GEOJSON.readFeatures(await loadCell(code))[0];
+  }
+
+  /** A place inside a cell (longitude, latitude), whatever its form. */
+  placeIn(cell: Feature<Geometry>): [number, number] | null {
+    const area = cell.getGeometry();
+    return area instanceof Polygon ? (toLonLat(area.getInteriorPoint().getCoordinates()).slice(0, 2) as [number, number]) : null;
   }
 
   /** Mark one cell, or none. */

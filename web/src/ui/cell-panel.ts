@@ -1,7 +1,7 @@
-import { loadCellElements } from '../api';
+import { loadCellElements, loadPlace } from '../api';
 import type { CellElement, Frame, Session } from '../contract';
 import { t } from '../i18n';
-import { shortTime } from '../time';
+import { shortTime, today } from '../time';
 import { statusLabel } from '../words';
 import { el, setText } from './dom';
 import { levelChain } from './event-panel';
@@ -31,8 +31,8 @@ export class CellPanel {
     );
   }
 
-  /** `organisations` are the five names from the district committee down. */
-  open(code: string, organisations: string[], levels: Session['levels'], events: Frame[]): void {
+  /** `organisations` are the five names from the district committee down; `place` is what other days are asked for. */
+  open(code: string, organisations: string[], levels: Session['levels'], events: Frame[], place: [number, number] | null): void {
     this.element.hidden = false;
     setText(this.title, t('cell.title'));
     const names = [...organisations, code];
@@ -48,7 +48,7 @@ export class CellPanel {
       ),
     );
     this.scroll.replaceChildren(
-      el('section', { class: 'panel-part' }, el('h3', {}, t('panel.levels')), levelChain(chain)),
+      el('section', { class: 'panel-part' }, el('h3', {}, t('panel.levels')), levelChain(chain), place && onAnotherDay(place)),
       el(
         'section',
         { class: 'panel-part' },
@@ -81,6 +81,24 @@ export class CellPanel {
   close(): void {
     this.element.hidden = true;
   }
+}
+
+/** Boundaries change: which cell this place lay in on a day, and who answered for it then. */
+function onAnotherDay(place: [number, number]): HTMLElement {
+  const found = el('div', { 'data-testid': 'cell-then', 'aria-live': 'polite' });
+  const day = el('input', { type: 'date', max: today(), 'data-testid': 'cell-day' });
+  let asking: AbortController | null = null;
+  day.addEventListener('change', () => {
+    asking?.abort();
+    found.replaceChildren();
+    if (!day.value || !day.checkValidity()) return;
+    const own = (asking = new AbortController());
+    loadPlace(place, own.signal, day.value).then(
+      ({ cell, levels }) => found.replaceChildren(cell === null ? el('p', { class: 'why' }, t('cell.none_then')) : levelChain(levels)),
+      () => own.signal.aborted || found.replaceChildren(el('p', { class: 'why' }, t('cell.day_unknown'))),
+    );
+  });
+  return el('div', { class: 'another-day' }, el('label', {}, t('cell.on_day'), ' ', day), found);
 }
 
 function elementGroup([label, elements]: [string, CellElement[]]): HTMLElement {
