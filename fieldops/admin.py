@@ -14,6 +14,7 @@ from gridmap.admin import CalendarDayAdmin, DistrictAdmin
 from gridmap.administration import RowAdmin, RuleAdmin
 
 from . import import_page as import_page  # registers the page of imports
+from . import layout_page as layout_page  # and that of layouts
 from .foresight import CARDS, DEADLINES, HOLDERS, OWNERS, PAIRS, WAYS_IN
 from .models import (
     AccessPurpose,

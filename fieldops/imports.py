@@ -42,10 +42,7 @@ FILES_KEPT = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Options:
-    """How a file is to be understood and what it is to do; the fields of `ImportRun` say what each means.
-
-    `draft`: a layout is drawn up and left to be looked at.
-    """
+    """How a file is to be understood and what it is to do; the fields of `ImportRun` say what each means."""
 
     crs: str = ""
     encoding: str = ""
@@ -55,7 +52,6 @@ class Options:
     replace: bool = True
     units_follow: bool = False
     valid_from: date | None = None
-    draft: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +74,7 @@ def bring_in(
     options: Options,
     *,
     by: User | None,
+    draft: bool = False,
     dry_run: bool = False,
     suffix: str = "",
     title: str = "",
@@ -86,7 +83,7 @@ def bring_in(
 ) -> Outcome:
     """Read a layer from a file and put it into the grid, all of it or nothing; with `dry_run` nothing either way.
 
-    `told` hears the progress in percent; `title` is what a layout is called. With `expected`, a summary that
+    With `draft` a layout is drawn up and left to be looked at. `told` hears the progress in percent; `title` is what a layout is called. With `expected`, a summary that
     differs is refused. Raises FileRefused.
     """
     told(5)
@@ -113,7 +110,7 @@ def bring_in(
                 replace=options.replace,
                 units_follow=options.units_follow,
                 valid_from=options.valid_from,
-                draft=options.draft,
+                draft=draft,
                 dry_run=dry_run,
                 told=told,
             )

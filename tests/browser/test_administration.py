@@ -5,11 +5,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from playwright.sync_api import Page
 
 from devstack.clients import PASSWORD
-from tests.conftest import Served
+from tests.conftest import Served, database
 
 FILES = Path(__file__).parents[1] / "gridmap" / "files"
 LIMITS = b"district,stage,urgent,minutes\n150204,accept,0,45\n150204,nowhere,0,-1\n"
@@ -164,3 +165,56 @@ def test_the_fault_of_a_broken_file_is_shown_on_the_map(administer: Any, languag
     shoot(page, f"import-refused-{language}")
     assert page.is_hidden("#apply")
     assert administer.complaints == []
+
+
+# --- layouts ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", ["zh-hans", "en"])
+def test_a_layout_is_drawn_on_the_map_and_given_up(administer: Any, language: str) -> None:
+    page = administer("gridmap/layout/add/", language=language)
+    page.fill("#id_title", "冬季调整")
+    page.click('[name="_save"]')
+    state = page.locator('[data-testid="state"]')
+    page.wait_for_selector('[data-testid="state"][data-state="draft"]')
+    with psycopg.connect(**database("served")) as connection:
+        found = connection.execute(
+            "SELECT code FROM gridmap_cell WHERE valid_to IS NULL ORDER BY code LIMIT 1"
+        )
+        [code] = found.fetchone() or [""]
+
+    def corners(of: str) -> list[float]:
+        return page.evaluate("code => window.layoutPage.pixelOf(code)", of)
+
+    def choose(of: str) -> None:
+        west, north, _, south, east, *_ = corners(of)
+        canvas = page.locator(".import-map canvas").first.bounding_box()
+        page.mouse.click(canvas["x"] + (west + east) / 2, canvas["y"] + (north + south) / 2)
+        page.wait_for_timeout(400)
+
+    choose(code)
+    assert page.evaluate("window.layoutPage.selected()") == [code]
+    page.click('[data-testid="split"]')
+    west, north, _, south, east, *_ = corners(code)
+    box = page.locator(".import-map canvas").first.bounding_box()
+    middle = box["x"] + (west + east) / 2
+    page.mouse.click(middle, box["y"] + north - 8)
+    page.wait_for_timeout(400)
+    page.mouse.dblclick(middle, box["y"] + south + 8)
+    page.wait_for_function("window.layoutPage.begun().length === 2")
+    shoot(page, f"layout-split-{language}")
+    choose(code)
+    page.fill('[data-testid="owner"]', "nobody")
+    page.click('[data-testid="hand_over"]')
+    page.wait_for_selector('[data-testid="faults"] li')
+    shoot(page, f"layout-refused-{language}")
+    page.click('[data-testid="discard"]')
+    page.wait_for_selector('[data-testid="state"][data-state="discarded"]')
+    assert state.is_visible()
+    assert page.locator('[data-testid="merge"]').count() == 0
+    page = administer("gridmap/layout/", language=language)
+    assert "冬季调整" in page.inner_text("#page")
+    shoot(page, f"layouts-{language}")
+    # The one refusal, and Chromium's advice about OpenLayers' canvas.
+    expected = ("422", "willReadFrequently")
+    assert [one for one in administer.complaints if not any(word in one for word in expected)] == []

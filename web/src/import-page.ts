@@ -1,14 +1,8 @@
 import 'ol/ol.css';
 import './import-page.css';
-import type Feature from 'ol/Feature';
-import GeoJSON from 'ol/format/GeoJSON';
-import { createEmpty, extend, isEmpty } from 'ol/extent';
-import VectorLayer from 'ol/layer/Vector';
-import OlMap from 'ol/Map';
-import VectorSource from 'ol/source/Vector';
-import { Circle, Fill, Stroke, Style } from 'ol/style';
-import View from 'ol/View';
 import { language, t } from './i18n';
+import { Preview, read } from './preview';
+import type { Fault } from './preview';
 import { el } from './ui/dom';
 
 /** A run of an import, as the server tells of it. */
@@ -18,13 +12,11 @@ interface Run {
   progress: number;
   understood: { features?: number; system?: string; encoding?: string; layer?: string };
   summary: string[];
-  faults: { type: string; features: Fault[] };
+  faults: { type: string; features: RunFault[] };
   may_apply: boolean;
 }
 
-interface Fault {
-  type: string;
-  geometry: object | null;
+interface RunFault extends Fault {
   properties: { code: string; message: string; feature: number | null; key: string };
 }
 
@@ -37,70 +29,6 @@ declare global {
     /** For tests; read-only. */
     importPage?: { state: string; faultsInView(): number; proposed(): number };
   }
-}
-
-const format = new GeoJSON({ dataProjection: 'EPSG:4326', featureProjection: 'EPSG:3857' });
-
-function outlined(colour: string, width: number, fill: string, dash?: number[]): Style {
-  const stroke = new Stroke({ color: colour, width, ...(dash ? { lineDash: dash } : {}) });
-  return new Style({
-    stroke,
-    fill: new Fill({ color: fill }),
-    image: new Circle({ radius: 5, stroke, fill: new Fill({ color: fill }) }),
-  });
-}
-
-/** What is in force, what is proposed, and what is wrong with it, one above the other. */
-class Preview {
-  readonly proposed = new VectorSource();
-  readonly wrong = new VectorSource();
-  private readonly current = new VectorSource();
-  private readonly view = new View({ center: [0, 0], zoom: 2, maxZoom: 20, enableRotation: false });
-  private readonly map: OlMap;
-
-  constructor(target: HTMLElement) {
-    this.map = new OlMap({
-      target,
-      view: this.view,
-      layers: [
-        new VectorLayer({ source: this.current, style: outlined('#6b7a88', 1, 'rgba(107,122,136,0.08)') }),
-        new VectorLayer({ source: this.proposed, style: outlined('#0b5a8f', 1.6, 'rgba(11,90,143,0.10)', [7, 4]) }),
-        new VectorLayer({ source: this.wrong, style: outlined('#c31515', 3, 'rgba(209,26,26,0.35)') }),
-      ],
-    });
-  }
-
-  async load(root: HTMLElement): Promise<void> {
-    const [current, proposed] = await Promise.all([read(root.dataset.current), read(root.dataset.preview)]);
-    this.current.clear();
-    this.proposed.clear();
-    this.current.addFeatures(format.readFeatures(current));
-    this.proposed.addFeatures(format.readFeatures(proposed));
-    this.showAll();
-  }
-
-  /** Bring everything that matters into view: faults before what is proposed, that before what is there. */
-  showAll(): void {
-    for (const source of [this.wrong, this.proposed, this.current]) {
-      const extent = extend(createEmpty(), source.getExtent() ?? createEmpty());
-      if (!isEmpty(extent)) return this.fit(extent);
-    }
-  }
-
-  fit(extent: number[]): void {
-    this.map.updateSize();
-    this.view.fit(extent, { padding: [40, 40, 40, 40], maxZoom: 18, size: this.map.getSize() ?? [600, 400] });
-  }
-
-  inView(source: VectorSource): number {
-    return source.getFeaturesInExtent(this.view.calculateExtent()).length;
-  }
-}
-
-async function read<T>(address: string | undefined): Promise<T> {
-  const answer = await fetch(address ?? '', { credentials: 'same-origin', headers: { Accept: 'application/json' } });
-  if (!answer.ok) throw new Error(`${answer.status}`);
-  return (await answer.json()) as T;
 }
 
 function begin(root: HTMLElement): void {
@@ -146,8 +74,10 @@ function begin(root: HTMLElement): void {
       changes.replaceChildren(...run.summary.map((line) => el('li', {}, line)));
       preview.wrong.clear();
       const list = run.faults.features;
-      faults.replaceChildren(...list.slice(0, SHOWN_FAULTS).map((fault) => faultLine(fault, preview)));
-      await preview.load(root);
+      faults.replaceChildren(...list.slice(0, SHOWN_FAULTS).map((fault) => preview.faultLine(fault, inWords(fault))));
+      const [current, proposed] = await Promise.all([read(root.dataset.current), read(root.dataset.preview)]);
+      preview.show(current, proposed);
+      preview.showAll();
     }
     window.importPage = {
       state: run.state,
@@ -160,16 +90,10 @@ function begin(root: HTMLElement): void {
   void ask();
 }
 
-/** A fault in words; with a place, a button that brings it into view. */
-function faultLine(fault: Fault, preview: Preview): HTMLElement {
-  const { message, feature, key } = fault.properties;
-  const which = feature === null ? '' : t('import.feature', { feature: key ? `${feature} (${key})` : String(feature) });
-  const text = which ? `${which}${language === 'en' ? ': ' : '：'}${message}` : message;
-  const geometry = fault.geometry ? (format.readFeature(fault) as Feature).getGeometry() : undefined;
-  if (!geometry) return el('li', {}, text);
-  preview.wrong.addFeature(format.readFeature(fault) as Feature);
-  const extent = geometry.getExtent();
-  return el('li', {}, el('button', { type: 'button', onclick: () => preview.fit(extent) }, text));
+function inWords({ properties: { message, feature, key } }: RunFault): string {
+  if (feature === null) return message;
+  const which = t('import.feature', { feature: key ? `${feature} (${key})` : String(feature) });
+  return `${which}${language === 'en' ? ': ' : '：'}${message}`;
 }
 
 const root = document.getElementById('import');

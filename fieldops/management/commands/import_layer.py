@@ -76,7 +76,6 @@ class Command(BaseCommand):
             "replace",
             "units_follow",
             "valid_from",
-            "draft",
         )
         wanted = Options(**{name: options[name] for name in names}, columns=columns)
         dry_run = options["dry_run"]
@@ -89,6 +88,7 @@ class Command(BaseCommand):
                     district,
                     wanted,
                     by=by,
+                    draft=options["draft"],
                     dry_run=dry_run,
                     told=lambda percent: progress.update(task, completed=percent),
                 )
