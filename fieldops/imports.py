@@ -83,8 +83,8 @@ def bring_in(
 ) -> Outcome:
     """Read a layer from a file and put it into the grid, all of it or nothing; with `dry_run` nothing either way.
 
-    With `draft` a layout is drawn up and left to be looked at. `told` hears the progress in percent; `title` is what a layout is called. With `expected`, a summary that
-    differs is refused. Raises FileRefused.
+    With `draft` a layout is drawn up and left to be looked at. `told` hears the progress in percent; `title` is what a
+    layout is called. With `expected`, a summary that differs is refused. Raises FileRefused.
     """
     told(5)
     reading = read_file(
