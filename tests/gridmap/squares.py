@@ -6,7 +6,7 @@ The south-west corner lies at 109.80 E 40.60 N, a cell measures 0.01 degree; `bo
 import numpy as np
 import shapely
 
-from gridmap.layouts import CELLS, CellPlan, LayerRow, UnitPlan, as_geos, union
+from gridmap.layouts import CELLS, CellPlan, LayerRow, UnitPlan, as_geos
 from gridmap.models import CHAIN, Cell, District, GridUnit, Level
 
 CODE, WEST, SOUTH, STEP = "150299", 109.80, 40.60, 0.01
@@ -94,6 +94,5 @@ __all__ = [
     "cell_row",
     "cell_rows",
     "square_district",
-    "union",
     "unit_rows",
 ]
