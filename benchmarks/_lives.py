@@ -19,13 +19,17 @@ from fieldops.models import (
     CallBack,
     Card,
     Channel,
+    Check,
+    CheckKind,
     Closing,
     Event,
     EventClass,
     FilingCondition,
+    Found,
     Post,
     Rating,
     Report,
+    Sent,
     Supervision,
     Transition,
     User,
@@ -95,6 +99,7 @@ class Life:
     orders: list[WorkOrder] = field(default_factory=list)
     call_backs: list[CallBack] = field(default_factory=list)
     cards: list[Supervision] = field(default_factory=list)
+    tasks: list[Check] = field(default_factory=list)
     clock: Clock | None = None
     clock_of: int | None = None
     worst: timedelta = timedelta()  # the least that a clock ever said was used
@@ -301,6 +306,27 @@ class Walker:
     def do_handle(self, life: Life, step: Transition, order: WorkOrder, at: datetime) -> None:
         assert life.clock is not None
         order.handled_at, life.clock = at, life.clock.pause(at)
+        self._send(life, CheckKind.CHECK, at)
+
+    def do_accept(self, life: Life, step: Transition, order: WorkOrder | None, at: datetime) -> None:
+        if self.chance.random() < 0.2:
+            self._send(life, CheckKind.VERIFY, at)
+
+    def _send(self, life: Life, kind: str, at: datetime) -> None:
+        """Somebody who looks: in time, late, called back, or not at all, at most once a case."""
+        post, person = self.chance.choice(self.world.posts[Role.GRID_WORKER])
+        task = Check(id=uuid.uuid7(), event=life.event, kind=kind, post=post, person=person, sent=Sent.POST)
+        task.asked_at, task.due_at = at, at + timedelta(minutes=30)
+        minutes = self.chance.choice((10, 20, 30, 45, 3000, 0))
+        if minutes:
+            task.done_at, task.done_by = at + timedelta(minutes=minutes), person
+            task.outcome = Found.CONFIRMED
+        elif (
+            any(one.done_at is None and one.ended_at is None for one in life.tasks)
+            or self.chance.random() < 0.5
+        ):
+            task.ended_at = at + timedelta(minutes=40)
+        life.tasks.append(task)
 
     def do_confirm(self, life: Life, step: Transition, order: WorkOrder, at: datetime) -> None:
         order.finished_at = at
@@ -404,6 +430,7 @@ def store(lives: Sequence[Life]) -> None:
         (Transition, [one for life in lives for one in life.steps]),
         (CallBack, [one for life in lives for one in life.call_backs]),
         (Supervision, [one for life in lives for one in life.cards]),
+        (Check, [one for life in lives for one in life.tasks]),
     ):
         model._default_manager.bulk_create(rows, batch_size=4000)
         with connection.cursor() as cursor:

@@ -56,8 +56,15 @@ WITH s AS (
 ), k AS (
     SELECT event_id, count(*) AS n, count(*) FILTER (WHERE answered_at <= answer_due_at) AS answered
     FROM fieldops_supervision WHERE asked_at < %(end)s GROUP BY event_id
+), v AS (
+    SELECT event_id, count(*) FILTER (WHERE kind = 'verify') AS verify, count(*) FILTER (WHERE kind = 'check') AS look,
+        count(*) FILTER (WHERE kind = 'verify' AND done_at <= due_at AND done_at < %(end)s) AS verified,
+        count(*) FILTER (WHERE kind = 'check' AND done_at <= due_at AND done_at < %(end)s) AS looked
+    FROM fieldops_check WHERE asked_at < %(end)s AND (due_at < %(end)s OR done_at < %(end)s)
+        AND (ended_at IS NULL OR ended_at >= %(end)s) GROUP BY event_id
 ), f AS (
-    SELECT s.*, c.committee_id, c.regional_group_id, c.street_id, c.community_id, c.party_group_id, w.handled_at,
+    SELECT s.*, v.verify, v.verified, v.look, v.looked,
+        c.committee_id, c.regional_group_id, c.street_id, c.community_id, c.party_group_id, w.handled_at,
         r.n AS reports, r.channel, b.asked, b.n AS called, b.resolved, b.satisfied, b.basically, b.dissatisfied,
         k.n AS cards, k.answered AS cards_answered, handled_at <= w.due_at AS in_time,
         s.closing > coalesce(reopening, 0) AND handled_at IS NOT NULL AS closed,
@@ -66,6 +73,7 @@ WITH s AS (
     FROM s JOIN fieldops_event e ON e.id = s.event_id JOIN gridmap_cell c ON c.id = e.cell_id
     LEFT JOIN w ON w.event_id = s.event_id LEFT JOIN r ON r.event_id = s.event_id
     LEFT JOIN b ON b.event_id = s.event_id LEFT JOIN k ON k.event_id = s.event_id
+    LEFT JOIN v ON v.event_id = s.event_id
 )
 SELECT coalesce(party_group_id, community_id, street_id, regional_group_id, committee_id), sum(reports),
     sum(reports) FILTER (WHERE filed IS NOT NULL AND NOT voided), count(reported),
@@ -82,7 +90,8 @@ SELECT coalesce(party_group_id, community_id, street_id, regional_group_id, comm
     count(*) FILTER (WHERE NOT voided AND checked >= handled_at), sum(returns),
     count(*) FILTER (WHERE returns > 1), count(reopened), coalesce(sum(asked), 0), coalesce(sum(called), 0),
     coalesce(sum(resolved), 0), coalesce(sum(satisfied), 0), coalesce(sum(basically), 0),
-    coalesce(sum(dissatisfied), 0), coalesce(sum(cards), 0), coalesce(sum(cards_answered), 0)
+    coalesce(sum(dissatisfied), 0), coalesce(sum(cards), 0), coalesce(sum(cards_answered), 0),
+    coalesce(sum(verify), 0), coalesce(sum(verified), 0), coalesce(sum(look), 0), coalesce(sum(looked), 0)
 FROM f GROUP BY GROUPING SETS ((committee_id), (regional_group_id), (street_id), (community_id), (party_group_id))
 """
 
@@ -149,7 +158,7 @@ def _by_hand(wrapper: Any) -> dict[Any, tuple[int, ...]]:
 
 # --- the months -------------------------------------------------------------------------------------------
 
-COPIED = ("report", "workorder", "transition", "callback", "supervision")
+COPIED = ("report", "workorder", "transition", "callback", "supervision", "check")
 
 
 def _first_lives() -> None:

@@ -36,6 +36,7 @@ BY_LABELS = {
     "reporter": _("Who reported"),
     "handler": _("Who handled"),
     "checker": _("Who checked"),
+    "sent": _("Who was sent on site"),
 }
 
 

@@ -51,6 +51,15 @@ GROUPS: list[tuple[Any, dict[str, str]]] = [
         },
     ),
     (
+        gettext_lazy("Figures"),
+        {
+            "insight.denominatorchoice": "percent",
+            "insight.scorepart": "leaderboard",
+            "insight.volumeband": "bar_chart",
+            "insight.grade": "grade",
+        },
+    ),
+    (
         gettext_lazy("Delivery and tracks"),
         {
             "realtime.deliverypolicy": "outgoing_mail",

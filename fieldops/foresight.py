@@ -27,7 +27,7 @@ MOVING = {"due_at": _("(case)"), "stage_due_at": _("(stage)")}
 RECENT = timedelta(days=30)
 
 
-def _compared(look: Callable[[], Mapping[str, str]]) -> Callable[[], Callable[[], Iterable[Moved]]]:
+def compared(look: Callable[[], Mapping[str, str]]) -> Callable[[], Callable[[], Iterable[Moved]]]:
     """The same look before and after."""
 
     def begin() -> Callable[[], Iterable[Moved]]:
@@ -137,9 +137,9 @@ def _cards() -> dict[str, str]:
     return {f"{numbers[one.event_id]} #{one.rule.pk}": str(one.rule.get_card_display()) for one in due}
 
 
-OWNERS = Forecast(_("Open cases for which the rules name another department"), _compared(_owners))
-PAIRS = Forecast(_("Classes in streets that go to another department"), _compared(_pairs))
+OWNERS = Forecast(_("Open cases for which the rules name another department"), compared(_owners))
+PAIRS = Forecast(_("Classes in streets that go to another department"), compared(_pairs))
 DEADLINES = Forecast(_("Deadlines of open cases that move"), _deadlines)
-HOLDERS = Forecast(_("Open work that somebody else holds then"), _compared(_holders))
-WAYS_IN = Forecast(_("Channels (reports of the last 30 days) that go another way"), _compared(_ways_in))
-CARDS = Forecast(_("Cards that the next scan gives"), _compared(_cards))
+HOLDERS = Forecast(_("Open work that somebody else holds then"), compared(_holders))
+WAYS_IN = Forecast(_("Channels (reports of the last 30 days) that go another way"), compared(_ways_in))
+CARDS = Forecast(_("Cards that the next scan gives"), compared(_cards))

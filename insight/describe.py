@@ -2,6 +2,7 @@
 
 from .facts import COUNTS
 from .indicators import INDICATORS, Better, Sum
+from .scores import USUAL_BANDS, USUAL_GRADES, USUAL_PARTS
 
 _ARROWS = {Better.HIGHER: "↑", Better.LOWER: "↓"}
 
@@ -16,6 +17,14 @@ denominators the first holds unless the district chose another.
 |---|---|---|---|---|
 """
 
+SCORES = """
+## Scores
+
+The weighted mean of the parts that have something to judge, of 100; one that is better lower counts as what is
+missing to 100 %. Weights are shares of their sum. A district's own rows (`/admin/`) replace these:
+
+"""
+
 
 def describe() -> str:
     """Markdown, in English with the Chinese names."""
@@ -24,7 +33,18 @@ def describe() -> str:
         f"| {' or '.join(_told(below) for below in one.denominators.values())} |\n"
         for code, one in INDICATORS.items()
     ]
-    return HEAD + "".join(rows)
+    return HEAD + "".join(rows) + _scores()
+
+
+def _scores() -> str:
+    """What scores weigh where a district has no rows of its own."""
+    told = SCORES
+    for subject, parts in USUAL_PARTS.items():
+        weighed = ", ".join(f"`{code}` {weight:g}" for code, weight in parts.items())
+        told += f"- {subject.label}: {weighed}\n"
+    bands = ", ".join(f"≤ {at_most}: {points}" for at_most, points in USUAL_BANDS)
+    grades = ", ".join(f"{name} ≥ {at:g} {colour}" for at, name, colour in USUAL_GRADES)
+    return told + f"- volume, by cases to handle: {bands}, else 0\n- grades: {grades}\n"
 
 
 def _told(counts: Sum) -> str:

@@ -99,6 +99,10 @@ COUNTS = {
         Count("dissatisfied", _("Dissatisfied"), "dissatisfied"),
         Count("supervised", _("Cards given"), "supervised"),
         Count("supervised_answered", _("Cards answered in time"), "supervised_answered"),
+        Count("to_verify", _("Verifications to do on site"), "to_verify"),
+        Count("verified_in_time", _("Verified on site in time"), "verified_in_time"),
+        Count("to_check", _("Checks to do on site"), "to_check"),
+        Count("checked_in_time", _("Checked on site in time"), "checked_in_time"),
     )
 }
 
@@ -166,6 +170,19 @@ cards AS (
     FROM fieldops_supervision s
     WHERE s.asked_at >= %(begin)s AND s.asked_at < %(until)s GROUP BY s.event_id
 ),
+tasks AS (
+    SELECT event_id{sent}, count(*) FILTER (WHERE kind = 'verify') AS to_verify,
+        count(*) FILTER (WHERE kind = 'verify' AND in_time) AS verified_in_time,
+        count(*) FILTER (WHERE kind = 'check') AS to_check,
+        count(*) FILTER (WHERE kind = 'check' AND in_time) AS checked_in_time
+    FROM (
+        SELECT event_id, kind, coalesce(done_by_id, person_id) AS sent_id,
+            done_at <= due_at AND done_at < %(until)s AS in_time
+        FROM fieldops_check
+        WHERE asked_at >= %(begin)s AND asked_at < %(until)s AND (due_at < %(until)s OR done_at < %(until)s)
+            AND (ended_at IS NULL OR ended_at >= %(until)s)
+    ) c GROUP BY event_id{sent}
+),
 changed AS (
     SELECT t.event_id,
         (array_agg(t.data -> 'from_units' ORDER BY t.version) FILTER (WHERE t.kind = 'move_cell'))[1] AS units,
@@ -191,11 +208,14 @@ cases AS (
         coalesce(asked_back, 0) AS asked_back, coalesce(called_back, 0) AS called_back,
         coalesce(resolved, 0) AS resolved, coalesce(satisfied, 0) AS satisfied,
         coalesce(basically, 0) AS basically, coalesce(dissatisfied, 0) AS dissatisfied,
-        coalesce(supervised, 0) AS supervised, coalesce(supervised_answered, 0) AS supervised_answered
+        coalesce(supervised, 0) AS supervised, coalesce(supervised_answered, 0) AS supervised_answered,
+        coalesce(to_verify, 0) AS to_verify, coalesce(verified_in_time, 0) AS verified_in_time,
+        coalesce(to_check, 0) AS to_check, coalesce(checked_in_time, 0) AS checked_in_time
     FROM concerned JOIN steps ON steps.event_id = concerned.id
     JOIN gridmap_cell cell ON cell.id = concerned.cell_id
     LEFT JOIN orders ON orders.event_id = concerned.id LEFT JOIN reports ON reports.event_id = concerned.id
     LEFT JOIN asked ON asked.event_id = concerned.id LEFT JOIN cards ON cards.event_id = concerned.id
+    LEFT JOIN tasks ON tasks.event_id = concerned.id
     LEFT JOIN changed ON changed.event_id = concerned.id
     LEFT JOIN fieldops_filingcondition condition ON condition.id = changed.condition_id
     WHERE concerned.id NOT IN (SELECT event_id FROM insight_exclusion WHERE approved AND decided_at <= %(as_of)s)
@@ -216,12 +236,15 @@ _WHO = {
     "checker": "(SELECT t.by_id FROM fieldops_transition t WHERE t.event_id = concerned.id AND t.kind = 'confirm' "
     "AND t.occurred_at < %(until)s AND t.recorded_at <= %(as_of)s ORDER BY t.version DESC LIMIT 1) AS checker_id",
 }
+_WHO["sent"] = "tasks.sent_id AS sent_id"
 _NOBODY = "NULL::bigint AS nobody"
 
 
 def case_facts(*, who: str = "") -> str:
     """The WITH part of a statement, ending in the relation `facts`; who: its `reporter`, `handler` or `checker`, too.
 
+    With who `sent` a case has a row for each person that was sent to look at it, with that person's tasks.
     Parameters: district, begin, end, as_of, and until (the earlier of end and as_of).
     """
-    return _CASES.format(organisations=_ORGANISATIONS, people=_WHO.get(who, _NOBODY))
+    sent = ", sent_id" if who == "sent" else ""
+    return _CASES.format(organisations=_ORGANISATIONS, people=_WHO.get(who, _NOBODY), sent=sent)

@@ -23,6 +23,7 @@ DIMENSIONS = {
     "reporter": "reporter_id",
     "handler": "handler_id",
     "checker": "checker_id",
+    "sent": "sent_id",
 }
 
 
@@ -59,7 +60,7 @@ class Scope:
     department: int | None = None
     event_class: int | None = None
     channel: str = ""
-    person: tuple[str, int] | None = None  # ("reporter" | "handler" | "checker", user)
+    person: tuple[str, int] | None = None  # ("reporter" | "handler" | "checker" | "sent", user)
     within: tuple[GridUnit, ...] | None = None
 
     def condition(self) -> tuple[str, dict[str, Any]]:

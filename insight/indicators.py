@@ -73,6 +73,7 @@ class Indicator:
 
 
 INDICATORS: dict[str, Indicator] = {}
+VOLUME = "volume"  # a part of scores that is no fraction: how many cases there were to handle
 
 
 def indicator(
@@ -186,6 +187,18 @@ def rework_rate(n: Any) -> Fraction:
 def check_rate(n: Any) -> Fraction:
     """核查率. Confirmed on site, not by the desk, of the handled in the period, or of those to close."""
     return n.checked, {"handled_in_period": n.handled_in_period, "to_close": n.to_close}
+
+
+@indicator(_("Verified on time"))
+def verified_on_time_rate(n: Any) -> Fraction:
+    """按时核实率. Verified on site within the limit, of the verifications asked for and due or done."""
+    return n.verified_in_time, n.to_verify
+
+
+@indicator(_("Checked on time"))
+def checked_on_time_rate(n: Any) -> Fraction:
+    """按时核查率. Checked on site within the limit, of the checks asked for and due or done."""
+    return n.checked_in_time, n.to_check
 
 
 # --- reporters, 12345 -------------------------------------------------------------------------------------

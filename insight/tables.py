@@ -15,7 +15,7 @@ from .indicators import INDICATORS, Indicator
 
 FIGURE_ROLES = frozenset({Role.SHIFT_LEADER, Role.SUPERVISOR, Role.LEADER})
 LEVELS = {level.name.lower(): level for level in Level}
-PEOPLE = ("reporter", "handler", "checker")
+PEOPLE = ("reporter", "handler", "checker", "sent")
 BY = (*LEVELS, "department", "class", "channel", *PEOPLE)
 
 

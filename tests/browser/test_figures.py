@@ -39,3 +39,14 @@ def test_a_case_is_excluded_by_two(log_in: Any, file_over_http: Any, served: Ser
     row = page.get_by_test_id("exclusions").get_by_role("row", name=number)
     row.get_by_role("button", name="批准", exact=True).click()
     expect(row).to_contain_text("已批准")
+
+
+def test_scores_lead_to_their_cases(log_in: Any, file_over_http: Any, served: Served) -> None:
+    file_over_http(110.013, 40.651)
+    page: Page = log_in("leader")
+    page.goto(f"{served.url}/figures/")
+    page.get_by_role("link", name="评分").click()
+    expect(page.get_by_test_id("scores")).to_be_visible()
+    page.select_option('[name="subject"]', "grid_worker")
+    page.get_by_test_id("scores-form").get_by_role("button").click()
+    expect(page.get_by_test_id("scores").locator("tbody tr").nth(5)).to_be_visible()

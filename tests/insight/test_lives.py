@@ -169,6 +169,17 @@ def _count_one(life: Life, begin: datetime, end: datetime) -> Counter[str]:
                 and card.answered_at < end
                 and card.answered_at <= card.answer_due_at
             )
+    for task in life.tasks:
+        done = task.done_at is not None and task.done_at < end
+        called_back = task.ended_at is not None and task.ended_at < end
+        if within(task.asked_at) and (done or task.due_at < end) and not called_back:
+            to_do, on_time = (
+                ("to_verify", "verified_in_time")
+                if task.kind == "verify"
+                else ("to_check", "checked_in_time")
+            )
+            n[to_do] += 1
+            n[on_time] += done and task.done_at <= task.due_at  # type: ignore[operator]
     return n
 
 
