@@ -8,10 +8,12 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from unfold.decorators import action
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from gridmap.administration import RowAdmin
@@ -21,10 +23,9 @@ from gridmap.exchange.reading import ENCODINGS
 from gridmap.geojson import grid_geojson
 from gridmap.models import ImportRun, ImportState
 
+from .export_page import SYSTEMS, answer_export
 from .imports import begin_import, districts_of, in_words, may_apply, order_import, runs_of
 from .tasks import work_on_imports
-
-SYSTEMS = ["", "WGS84", "CGCS2000", "GCJ02", "BD09", "EPSG:4546", "EPSG:4525"]
 
 
 class ImportForm(forms.ModelForm):
@@ -80,6 +81,16 @@ class ImportRunAdmin(RowAdmin):
     list_display = ["file_name", "shown_layer", "district", "state", "started_by", "started_at"]
     list_filter = ["state"]
     list_select_related = ["district", "started_by"]
+    actions_list = ["export"]
+
+    @action(description=gettext_lazy("Export"), url_path="export", permissions=["view"])
+    def export(self, request: HttpRequest) -> HttpResponseBase:
+        """A layer of one of the person's districts as a file."""
+        return answer_export(
+            request,
+            districts_of(request.user),  # type: ignore[arg-type]
+            {**self.admin_site.each_context(request), "title": _("Export a layer"), "opts": self.opts},
+        )
 
     @admin.display(description=gettext_lazy("layer"))
     def shown_layer(self, run: ImportRun) -> str:

@@ -100,6 +100,8 @@ def bring_in(
     with transaction.atomic():
         effects, layout = {}, None
         if layer.name in _WAYS:
+            if draft:
+                raise FileRefused(Fault("no_layout", _("Only organisations and cells come in as a layout")))
             summary = _WAYS[layer.name](reading, district, by)
         else:
             change = take_layer(

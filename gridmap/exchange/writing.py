@@ -10,7 +10,7 @@ import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,15 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 from django.db.models import Case, F, QuerySet, Value, When
+from django.utils.translation import gettext as _
 from pyogrio.raw import write
 
+from gridmap.locate import moment_of
 from gridmap.models import Cell, Component, District, GridUnit, RoadSegment
 
 from .layers import SYSTEM_COLUMN, Layer, LayerName
 from .reader import DRIVERS, PARTS
-from .systems import System
+from .systems import System, declared_system
 
 SUFFIXES = (".geojson", ".zip", ".gpkg", ".csv")
 
@@ -36,6 +38,31 @@ class Stored:
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
     shapes: npt.NDArray[Any]
+
+
+class NoLayoutOfThatDay(ValueError):
+    """The day is still to come, or the layer is only known as it is now."""
+
+
+def export_layer(
+    path: Path, layer: Layer, district: District, *, crs: str, encoding: str = "UTF-8", on: date | None = None
+) -> tuple[int, System]:
+    """Write a layer as it is, or was on a local day; return the number of features, and the system by its name.
+
+    Raises as `write_file`, NoLayoutOfThatDay, and UnknownCoordinateSystem.
+    """
+    system = declared_system(crs)
+    at = None
+    if on is not None:
+        if layer.name in (LayerName.COMPONENTS, LayerName.ROAD_SEGMENTS):
+            raise NoLayoutOfThatDay(_("Of a past day there are organisations and cells only."))
+        try:
+            at = moment_of(on, district)
+        except ValueError as error:
+            raise NoLayoutOfThatDay(_("This day is still to come.")) from error
+    stored = stored_layer(layer, district, at=at)
+    write_file(path, layer, stored, system, encoding=encoding)
+    return len(stored.rows), system
 
 
 def stored_layer(layer: Layer, district: District, *, at: datetime | None = None) -> Stored:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,28 @@ def test_the_fault_of_a_broken_file_is_shown_on_the_map(administer: Any, languag
     assert page.evaluate("window.importPage.faultsInView()") == 1
     shoot(page, f"import-refused-{language}")
     assert page.is_hidden("#apply")
+    assert administer.complaints == []
+
+
+@pytest.mark.parametrize("language", ["zh-hans", "en"])
+def test_a_layer_is_downloaded_and_a_day_to_come_is_told(
+    administer: Any, language: str, tmp_path: Path
+) -> None:
+    page = administer("gridmap/importrun/", language=language)
+    page.click('a[href$="/importrun/export/"]')
+    page.select_option("#id_layer", "streets")
+    page.select_option("#id_suffix", ".zip")
+    page.select_option("#id_encoding", "GBK")
+    page.fill("#id_crs", "EPSG:4546")
+    with page.expect_download() as downloaded:
+        page.click('[data-testid="ask"] button')
+    assert downloaded.value.suggested_filename == "streets-150204.zip"
+    downloaded.value.save_as(tmp_path / "streets.zip")
+    assert zipfile.is_zipfile(tmp_path / "streets.zip")
+    page.fill("#id_on", "2999-01-01")
+    page.click('[data-testid="ask"] button')
+    page.wait_for_selector('[data-testid="ask"] .text-red-700')
+    shoot(page, f"export-{language}")
     assert administer.complaints == []
 
 

@@ -94,6 +94,13 @@ def test_a_dry_run_tells_and_changes_nothing(components: Path) -> None:
     assert checksums() == before
 
 
+def test_components_are_no_draft_of_a_layout(components: Path) -> None:
+    before = checksums()
+    with pytest.raises(CommandError, match="no_layout"):
+        run("components", components, crs="WGS84", draft=True)
+    assert checksums() == before
+
+
 @pytest.mark.parametrize("suffix", [".geojson", ".zip", ".gpkg", ".csv"])
 @pytest.mark.parametrize("crs", ["WGS84", "BD09", "EPSG:4546", "EPSG:32649"])
 def test_what_goes_out_comes_back_and_changes_nothing(

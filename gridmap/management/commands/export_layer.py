@@ -1,10 +1,9 @@
 """`manage.py export_layer LAYER FILE [--crs SYSTEM] [--encoding ENCODING] [--district CODE] [--on DAY]`."""
 
 from argparse import ArgumentParser
-from datetime import date, datetime, time, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
@@ -12,8 +11,7 @@ from django.utils.translation import gettext as _
 from gridmap.coordinates import ImplausiblePosition, UnknownCoordinateSystem
 from gridmap.exchange.layers import LAYERS
 from gridmap.exchange.reading import ENCODINGS
-from gridmap.exchange.systems import declared_system
-from gridmap.exchange.writing import stored_layer, write_file
+from gridmap.exchange.writing import export_layer
 from gridmap.models import District
 
 
@@ -49,14 +47,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, layer: str, file: Path, on: date | None, **options: Any) -> None:
         district = the_district(options["district"])
-        at = None
-        if on is not None:
-            at = datetime.combine(on + timedelta(days=1), time(), ZoneInfo(district.time_zone))
-        stored = stored_layer(LAYERS[layer], district, at=at)
+        facts = {"crs": options["crs"], "encoding": options["encoding"], "on": on}
         try:
-            system = declared_system(options["crs"])
-            write_file(file, LAYERS[layer], stored, system, encoding=options["encoding"])
+            count, system = export_layer(file, LAYERS[layer], district, **facts)
         except (UnknownCoordinateSystem, ImplausiblePosition, ValueError, OSError) as error:
             raise CommandError(str(error)) from error
-        facts = {"count": len(stored.rows), "file": file, "system": system.name}
-        self.stdout.write(_("%(count)s features written to %(file)s, in %(system)s") % facts)
+        told = _("%(count)s features written to %(file)s, in %(system)s")
+        self.stdout.write(told % {"count": count, "file": file, "system": system.name})
