@@ -5,7 +5,9 @@ from uuid import UUID
 
 from django.db import transaction
 
-from .clock import clock_of, resume_clock, show_clock, stop_clock
+from . import joint
+from .clock import calendar_for, clock_of, resume_clock, show_clock, stop_clock
+from .deadlines import Clock
 from .errors import IllegalTransition, NotDeferrable, NotExtendable
 from .fieldwork import acting, lock_order
 from .lifecycle import SYSTEM, Actor, Submission, check_follows, lock_event, now, record, take_step
@@ -109,7 +111,9 @@ def defer(event_id: UUID, *, by: User, version: int | None = None, note: str = "
     asked = event.transitions.filter(kind=Step.ASK_DEFERRAL).latest("version")
     at, until = now(), datetime.fromisoformat(asked.data["until"])
     _check_deferrable(event, at=at, until=until)
-    data = {"until": until.isoformat()}
+    # Whoever assists rests as well, and hears of it.
+    resting = list(joint.beside(event).values_list("post_id", flat=True))
+    data = {"until": until.isoformat(), **({"beside": resting} if resting else {})}
     step = take_step(event, Step.DEFER, actor=actor, at=at, work_order=order, reason=note, data=data)
     event.deferred_until = until
     stop_clock(event)
@@ -152,12 +156,19 @@ def deferred_until_now(*, at: datetime) -> list[UUID]:
 
 def _go_on(event: Event, order: WorkOrder, actor: Actor, *, note: str = "") -> Event:
     at = now()
-    step = take_step(event, Step.RESUME, actor=actor, at=at, work_order=order, reason=note)
+    moved = joint.due_beside(event, calendar_for(event), lock=True, turn=lambda clock: _going_on(clock, at))
+    steps = joint.reckon_beside(event, moved, at=at)
+    steps.append(take_step(event, Step.RESUME, actor=actor, at=at, work_order=order, reason=note))
     event.deferred_until = None
     order.due_at = resume_clock(event, at=at)
     order.save(update_fields=["due_at"])
-    record(event, [step], changed=[*CLOCK, "deferred_until"])
+    record(event, steps, changed=[*CLOCK, "deferred_until"])
     return event
+
+
+def _going_on(clock: Clock, at: datetime) -> Clock:
+    # Who was called while the case rested is at work already.
+    return clock if clock.is_running else clock.start(at)
 
 
 def _begin(step: Step, event_id: UUID, *, by: User, version: int | None) -> tuple[Event, WorkOrder, Actor]:

@@ -9,7 +9,7 @@ from typing import Any
 from gridmap.models import CalendarDay
 
 from .deadlines import Calendar, Clock, Limit, calendar_of
-from .models import Event, Part, Transition
+from .models import Event, Part, Transition, WorkOrder
 from .status import Step
 
 
@@ -47,6 +47,25 @@ def side_clock(event: Event, *, at: datetime) -> datetime:
     if due is None:
         raise AssertionError("a clock that runs will run out")
     return due.at
+
+
+def side_clock_of(event: Event, order: WorkOrder, calendar: Calendar) -> Clock:
+    """The clock of an order beside the lead's; one statement.
+
+    It stands still while the case is deferred, unless it was called meanwhile, and begins anew with another class.
+    """
+    clock = Clock(_limit(event), calendar).start(order.dispatched_at)
+    turns = event.transitions.filter(
+        kind__in=[Step.DEFER, Step.RESUME, Step.RECLASSIFY], recorded_at__gte=order.dispatched_at
+    )
+    for turn in turns.order_by("version"):
+        if turn.kind == Step.RECLASSIFY:
+            clock = replace(clock, runs=()).start(turn.recorded_at)
+        elif turn.kind == Step.DEFER:
+            clock = clock.pause(turn.recorded_at)
+        elif not clock.is_running:
+            clock = clock.start(turn.recorded_at)
+    return clock
 
 
 def stop_clock(event: Event) -> None:

@@ -1,5 +1,6 @@
 """What the desks decide: accept or decline, file or not, who is responsible, to whom it goes, and closing."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from django.db import transaction
@@ -8,7 +9,7 @@ from gridmap.models import Department
 
 from .assignment import find_responsible, handlers
 from .checks import close_step, end_checks
-from .clock import clock_of, resume_clock, start_clock, stop_clock
+from .clock import calendar_for, clock_of, resume_clock, start_clock, stop_clock
 from .errors import (
     ComponentOfAnotherClass,
     NoHandler,
@@ -18,6 +19,7 @@ from .errors import (
     UnknownCondition,
     Unprocessable,
 )
+from .joint import due_beside, reckon_beside
 from .lifecycle import SYSTEM, Actor, check_follows, has_words, lock_event, now, record, take_step
 from .models import (
     CheckKind,
@@ -240,8 +242,12 @@ def reclassify(
         "due_at": event.due_at.isoformat() if event.due_at else None,
         "used_seconds": round(clock_of(event).used(at).total_seconds()) if event.department_id else 0,
     }
-    step = take_step(event, Step.RECLASSIFY, actor=actor, at=at, reason=reason, work_order=order)
     event.event_class, event.condition = wanted, condition
+    moved = due_beside(
+        event, calendar_for(event), lock=True, turn=lambda clock: replace(clock, runs=()).start(at)
+    )
+    steps = reckon_beside(event, moved, at=at)
+    step = take_step(event, Step.RECLASSIFY, actor=actor, at=at, reason=reason, work_order=order)
     if order is not None and order.handled_at is None:
         order.due_at, order.extensions = start_clock(event, at=at), 0
         order.save(update_fields=["due_at", "extensions"])
@@ -254,7 +260,7 @@ def reclassify(
         "due_at": event.due_at.isoformat() if event.due_at else None,
     }
     step.data |= {"before": before, "after": after}
-    steps = [step]
+    steps.append(step)
     open_to_rules = event.status in (Status.FILED, Status.ASSIGNED) and event.returns < MAX_RETURNS
     if open_to_rules and "by_hand" not in event.responsibility:
         assignment = find_responsible(wanted, event.cell, condition=condition, component=component)

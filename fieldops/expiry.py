@@ -1,17 +1,20 @@
 """Dispatches that nobody takes on: after the district's limit the dispatcher is told, once."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from gridmap.models import CalendarDay
 
+from .clock import side_clock_of
 from .deadlines import Clock, Limit, calendar_of
 from .lifecycle import SYSTEM, lock_event, now, record, take_step
-from .models import Event, LimitUnit, Stage, StageLimit, WorkOrder
-from .status import Status, Step
+from .models import Event, LimitUnit, Part, Stage, StageLimit, WorkOrder
+from .status import TABLE, Status, Step
 
 
 def not_taken_on(*, at: datetime) -> Iterator[UUID]:
@@ -21,25 +24,32 @@ def not_taken_on(*, at: datetime) -> Iterator[UUID]:
     """
     for limit in StageLimit.objects.filter(stage=Stage.SIGN_IN).select_related("district"):
         waiting = WorkOrder.objects.filter(
+            # The lead's waits while the case does; one beside it whatever the lead is at.
+            Q(event__status=Status.DISPATCHED, part=Part.LEAD)
+            | (~Q(part=Part.LEAD) & Q(event__status__in=list(TABLE[Step.EXPIRE].sources))),
             event__district=limit.district,
             event__condition__urgent=limit.urgent,
-            event__status=Status.DISPATCHED,
             taken_on_at__isnull=True,
             finished_at__isnull=True,
             expired_at__isnull=True,
             # Working time never passes faster than natural time.
             dispatched_at__lte=at - timedelta(minutes=limit.minutes),
         )
-        orders = list(waiting.order_by("dispatched_at").values_list("pk", "dispatched_at"))
+        orders = list(waiting.select_related("event__condition", "event__district").order_by("dispatched_at"))
         if not orders:
             continue
         days = CalendarDay.objects.filter(district=limit.district).values_list("day", "working")
+        calendar = calendar_of(limit.district, days)
         runs_for = Limit(limit.minutes, LimitUnit.MINUTE, limit.urgent)
-        clock = Clock(runs_for, calendar_of(limit.district, days))
-        for order_id, dispatched_at in orders:
-            due = clock.start(dispatched_at).due()
+        for order in orders:
+            if order.part == Part.LEAD:
+                clock = Clock(runs_for, calendar).start(order.dispatched_at)
+            else:
+                # It rests while the case is deferred.
+                clock = replace(side_clock_of(order.event, order, calendar), limit=runs_for)
+            due = clock.due()
             if due is not None and due.at <= at:
-                yield order_id
+                yield order.pk
 
 
 @transaction.atomic

@@ -1,12 +1,13 @@
 """More than one department: assistants (协办) beside the lead, and departments whistled to the spot (吹哨).
 
-Each has an order with a clock of its own, which neither pauses nor extends the lead's. A case is handled once its lead
-says so and no order beside it is open.
+Each has an order with a clock of its own: it is not extended with the lead's, but rests while the case is deferred, and
+follows the calendar. A case is handled once its lead says so and no order beside it is open.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -15,7 +16,8 @@ from gridmap.models import Department
 
 from .assignment import handlers
 from .checks import announce, judge_next
-from .clock import side_clock
+from .clock import side_clock, side_clock_of
+from .deadlines import Calendar, Clock
 from .errors import AlreadyAssisting, NoHandler, NotFound, PhotoMissing
 from .lifecycle import SYSTEM, Actor, Submission, check_follows, lock_event, now, record, replayed, take_step
 from .models import Event, Part, Photo, Transition, User, WorkOrder
@@ -29,6 +31,44 @@ MOST_AT_ONCE = 10  # departments of one whistle
 def beside(event: Event) -> QuerySet[WorkOrder]:
     """The open orders beside the lead's."""
     return event.work_orders.filter(finished_at__isnull=True).exclude(part=Part.LEAD)
+
+
+def due_beside(
+    event: Event, calendar: Calendar, *, lock: bool = False, turn: Callable[[Clock], Clock] | None = None
+) -> dict[WorkOrder, datetime]:
+    """The open orders beside the lead's that are due at another moment than they say, and when; none that rests.
+
+    `turn` is what happens to their clocks now and is not recorded yet.
+    """
+    moved = {}
+    orders = beside(event).order_by("dispatched_at")
+    for order in orders.select_for_update(of=("self",)) if lock else orders:
+        clock = side_clock_of(event, order, calendar)
+        due = (turn(clock) if turn else clock).due()
+        if due is not None and due.at != order.due_at:
+            moved[order] = due.at
+    return moved
+
+
+def reckon_beside(event: Event, moved: Mapping[WorkOrder, datetime], *, at: datetime) -> list[Transition]:
+    """Set when these orders are due; the steps that tell their departments (in memory) come before what caused it."""
+    zone = ZoneInfo(event.district.time_zone)
+    steps = []
+    for order, due in moved.items():
+        before, order.due_at = order.due_at, due
+        order.save(update_fields=["due_at"])
+        steps.append(
+            take_step(
+                event,
+                Step.RECKON,
+                actor=SYSTEM,
+                at=at,
+                reason=f"{before.astimezone(zone):%Y-%m-%d %H:%M} → {due.astimezone(zone):%Y-%m-%d %H:%M}",
+                work_order=order,
+                data={"order_due": [before.isoformat(), due.isoformat()], "order_due_at": due.isoformat()},
+            )
+        )
+    return steps
 
 
 # --- calling --------------------------------------------------------------------------------------------

@@ -21,10 +21,11 @@ from gridmap.models import CalendarDay, District
 
 from .clock import clock_of
 from .deadlines import Calendar, calendar_of
+from .joint import due_beside, reckon_beside
 from .lifecycle import SYSTEM, lock_event, now, record, take_step
 from .models import Event, Part, Reckoning, StageLimit, WorkOrder
 from .stages import STAGE_OF, due_after, is_urgent
-from .status import Status, Step
+from .status import FINAL, Status, Step
 
 log = logging.getLogger(__name__)
 # Whose case's clock runs: in any other state it stands still, or has been stopped.
@@ -90,12 +91,21 @@ def reckon_deadlines() -> int:
 
 def _out_of_step(rules: Rules) -> Iterator[UUID]:
     """The open cases whose deadlines differ from what the rules say."""
+    beside = set(
+        WorkOrder.objects.filter(event__district=rules.district, finished_at__isnull=True)
+        .exclude(part=Part.LEAD)
+        .values_list("event_id", flat=True)
+    )
     events = Event.objects.filter(
-        Q(status__in=RUNNING) | Q(status__in=list(STAGE_OF), stage_since__isnull=False),
+        Q(status__in=RUNNING)
+        | Q(status__in=list(STAGE_OF), stage_since__isnull=False)
+        | Q(pk__in=list(beside)),
         district=rules.district,
     )
     for event in events.select_related("condition", "district").order_by("pk").iterator(chunk_size=500):
-        if any(getattr(event, name) != value for name, value in deadlines_under(event, rules).items()):
+        if any(getattr(event, name) != value for name, value in deadlines_under(event, rules).items()) or (
+            event.pk in beside and due_beside(event, rules.calendar)
+        ):
             yield event.pk
 
 
@@ -103,8 +113,10 @@ def _out_of_step(rules: Rules) -> Iterator[UUID]:
 def reckon(event_id: UUID, rules: Rules) -> bool:
     """Set a case's deadlines by the rules; whether a due time moved. Where one did, the timeline says so."""
     event = lock_event(Event.objects.all(), event_id)
-    if event.status not in RUNNING and event.status not in STAGE_OF:
+    if event.status in FINAL:
         return False
+    at = now()
+    steps = reckon_beside(event, due_beside(event, rules.calendar, lock=True), at=at)
     order = event.work_orders.select_for_update().filter(finished_at__isnull=True, part=Part.LEAD).first()
     changed = {
         name: value for name, value in deadlines_under(event, rules).items() if getattr(event, name) != value
@@ -114,15 +126,20 @@ def reckon(event_id: UUID, rules: Rules) -> bool:
     }
     for name, value in changed.items():
         setattr(event, name, value)
-    if not moved:
+    if not moved and not steps:
         event.save(update_fields=list(changed))
         return False
+    if not moved:
+        record(event, steps, changed=list(changed))
+        return True
     if order is not None and "due_at" in changed and event.due_at is not None:
         WorkOrder.objects.filter(pk=order.pk).update(due_at=event.due_at)
     told: dict[str, Any] = {str(name): [_iso(before), _iso(after)] for name, (before, after) in moved.items()}
     words = "; ".join(f"{_local(before, rules)} → {_local(after, rules)}" for before, after in moved.values())
-    step = take_step(event, Step.RECKON, actor=SYSTEM, at=now(), reason=words, work_order=order, data=told)
-    record(event, [step], changed=list(changed))
+    steps.append(
+        take_step(event, Step.RECKON, actor=SYSTEM, at=at, reason=words, work_order=order, data=told)
+    )
+    record(event, steps, changed=list(changed))
     return True
 
 

@@ -177,7 +177,8 @@ TABLE: dict[Step, Rule] = {
     Step.ASSIGN: _row((S.FILED, S.ASSIGNED), S.ASSIGNED, R.DISPATCHER, R.SHIFT_LEADER),
     Step.DISPATCH: _row(S.ASSIGNED, S.DISPATCHED, R.DISPATCHER, R.SHIFT_LEADER),
     Step.TAKE_ON: _row(S.DISPATCHED, S.TAKEN_ON, R.DEPARTMENT_HANDLER),
-    Step.EXPIRE: _row(S.DISPATCHED, None),
+    # The lead's while it is dispatched; an assistant's at any time.
+    Step.EXPIRE: _row((S.FILED, *WITH_WORK), None),
     Step.RECALL: _row(
         (S.DISPATCHED, S.TAKEN_ON), S.ASSIGNED, R.DISPATCHER, R.SHIFT_LEADER, needs_reason=True
     ),

@@ -46,9 +46,9 @@ _POLICY: dict[Step, tuple[LetterKind, Role | None]] = {
 }
 _INTAKES_TURN = frozenset({Status.LOCATED, Status.ACCEPTED})
 _CHIEFS_TURN = frozenset({Status.HANDLED, Status.CONFIRMED})
+# Each of a transaction's steps is about an order of its own, so each is told.
+_EACH = frozenset({Step.ASSIST, Step.WHISTLE, Step.RELEASE, Step.RECKON})
 # After these the reporters who hold a post get their answer.
-# Each of a transaction's steps is an order of its own, so each is told.
-_EACH = frozenset({Step.ASSIST, Step.WHISTLE})
 _ANSWERED = frozenset(
     {Step.CLOSE, Step.CLOSE_SPECIALLY, Step.SELF_HANDLE, Step.DECLINE, Step.DO_NOT_FILE, Step.VOID}
 )
@@ -145,7 +145,7 @@ def _notes(event: Event, transitions: Sequence[Transition]) -> Iterator[dict[str
     summary = _summary(event)
     for one in transitions[:-1]:
         # Who assists hears of it, and who was released, whatever came with it.
-        if one.kind in _EACH or one.kind == Step.RELEASE:
+        if one.kind in _EACH:
             yield _by_policy(event, one, summary)
     last = transitions[-1]
     step = Step(last.kind)
@@ -159,6 +159,8 @@ def _notes(event: Event, transitions: Sequence[Transition]) -> Iterator[dict[str
         )
     for post in last.data.get("posts", ()):
         yield _to_a_post(post, LetterKind.RELEASED, event, last, summary)
+    for post in last.data.get("beside", ()):
+        yield _to_a_post(post, LetterKind.DECISION, event, last, summary)
     if step == Step.SUPERVISE:
         yield _to_a_post(last.data["post"], LetterKind.SUPERVISION, event, last, summary)
     if step == Step.ANSWER:

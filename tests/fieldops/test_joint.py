@@ -1,5 +1,9 @@
 """协办 and 吹哨: departments beside the one that leads, each with an order and a clock of its own."""
 
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from fieldops import approvals, desk, fieldwork, joint
@@ -12,10 +16,12 @@ from fieldops.errors import (
     PhotoMissing,
     ReasonMissing,
 )
-from fieldops.models import Event, Post, User, WorkOrder
+from fieldops.expiry import expire, not_taken_on
+from fieldops.models import Event, Holding, Post, Reckoning, User, WorkOrder
 from fieldops.places import Fix
+from fieldops.reckoning import reckon_deadlines
 from fieldops.rights import events_visible_to
-from gridmap.models import Cell, Department
+from gridmap.models import CalendarDay, Cell, Department
 from realtime.models import Letter
 from tests.conftest import chief_of, handler_of, holder_of, inside
 from tests.fieldops.test_checks import worker_of
@@ -158,3 +164,123 @@ def test_what_ends_a_case_ends_every_order(
     desk.void(dispatched.pk, by=shift_leader, reason="重复")
     assert not dispatched.work_orders.filter(finished_at__isnull=True).exists()
     assert Letter.objects.filter(kind="released").count() == 1
+
+
+# --- their clocks ---------------------------------------------------------------------------------------
+
+
+def local(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("Asia/Shanghai"))
+
+
+@pytest.fixture
+def clockwise(
+    dispatched: Event, others: list[Department], dispatcher: User
+) -> Iterator[Callable[[str], None]]:
+    """Four working hours; `clockwise("2026-11-23 14:00")` sets the server's clock to that local time."""
+    Holding.objects.update(since=local("2026-01-01 08:00"))
+    condition = dispatched.condition
+    assert condition is not None
+    condition.limit_amount, condition.limit_unit, condition.urgent = 4, "hour", False
+    condition.save()
+    with pytest.MonkeyPatch.context() as patch:
+
+        def to(text: str) -> None:
+            patch.setattr("django.utils.timezone.now", lambda: local(text))
+
+        to("2026-11-23 08:00")
+        WorkOrder.objects.filter(event=dispatched).update(
+            dispatched_at=local("2026-11-23 08:00"), due_at=local("2026-11-23 12:00")
+        )
+        yield to
+
+
+def assisting(event: Event, department: Department) -> WorkOrder:
+    return event.work_orders.get(department=department, part="assist")
+
+
+def test_assistants_rest_while_the_case_is_deferred_unless_called_meanwhile(
+    dispatched: Event,
+    others: list[Department],
+    dispatcher: User,
+    shift_leader: User,
+    clockwise: Callable[[str], None],
+) -> None:
+    """Examples 67 to 69 of `clock_examples.csv`."""
+    lead, handler = lead_of(dispatched)
+    fieldwork.take_on(lead.pk, by=handler, submission=key())
+    clockwise("2026-11-23 14:00")
+    joint.assist(dispatched.pk, by=dispatcher, department_ids=[others[0].pk], reason="协办")
+    assert assisting(dispatched, others[0]).due_at == local("2026-11-23 18:00")
+    until = local("2026-11-25 10:00")
+    approvals.ask_deferral(lead.pk, by=handler, submission=key(), reason="等待材料", until=until)
+    clockwise("2026-11-23 16:00")
+    approvals.defer(dispatched.pk, by=shift_leader)
+    assert (
+        Letter.objects.filter(kind="decision", mailbox=assisting(dispatched, others[0]).post_id).count() == 1
+    )
+    clockwise("2026-11-24 08:00")
+    joint.assist(dispatched.pk, by=dispatcher, department_ids=[others[1].pk], reason="先围挡")
+    assert assisting(dispatched, others[1]).due_at == local("2026-11-24 12:00")
+    Reckoning.objects.all().delete()
+    assert reckon_deadlines() == 0  # a clock that rests is due at no moment
+    clockwise("2026-11-25 10:00")
+    assert approvals.resume_on_the_day(dispatched.pk)
+    assert assisting(dispatched, others[0]).due_at == local("2026-11-25 12:00")
+    assert assisting(dispatched, others[1]).due_at == local("2026-11-24 12:00")
+    steps = dispatched.transitions.order_by("-version")[:2]
+    assert [step.kind for step in steps] == ["resume", "reckon"]
+    told = Letter.objects.get(kind="reckoned")
+    assert told.mailbox_id == assisting(dispatched, others[0]).post_id
+    assert datetime.fromisoformat(told.payload["due_at"]) == local("2026-11-25 12:00")
+
+
+def test_assistants_follow_the_calendar_and_another_class(
+    dispatched: Event, others: list[Department], dispatcher: User, clockwise: Callable[[str], None]
+) -> None:
+    clockwise("2026-11-23 16:00")
+    joint.assist(dispatched.pk, by=dispatcher, department_ids=[others[0].pk], reason="协办")
+    order = assisting(dispatched, others[0])
+    assert order.due_at == local("2026-11-24 10:00")
+    assert reckon_deadlines() >= 0
+    CalendarDay.objects.create(district=dispatched.district, day=date(2026, 11, 24), working=False)
+    assert reckon_deadlines() == 1
+    order.refresh_from_db()
+    assert order.due_at == local("2026-11-25 10:00")
+    letter = Letter.objects.get(kind="reckoned", mailbox=order.post_id)
+    assert letter.payload["order"] == str(order.pk)
+    assert reckon_deadlines() == 0
+    clockwise("2026-11-25 09:00")
+    kind = dispatched.event_class
+    other = kind.conditions.create(
+        number=99, text="紧急情形", limit_text="2小时", limit_amount=2, limit_unit="hour", urgent=True
+    )
+    desk.reclassify(
+        dispatched.pk, by=dispatcher, class_key=kind.key, condition_id=other.pk, reason="情况紧急"
+    )
+    order.refresh_from_db()
+    assert order.due_at == local("2026-11-25 11:00")
+    Reckoning.objects.all().delete()
+    reckon_deadlines()
+    order.refresh_from_db()
+    assert order.due_at == local("2026-11-25 11:00")
+
+
+def test_an_assistance_that_nobody_takes_on_expires_by_itself(
+    dispatched: Event, others: list[Department], dispatcher: User, clockwise: Callable[[str], None]
+) -> None:
+    lead, handler = lead_of(dispatched)
+    fieldwork.take_on(lead.pk, by=handler, submission=key())
+    clockwise("2026-11-23 11:30")
+    joint.assist(dispatched.pk, by=dispatcher, department_ids=[others[0].pk], reason="协办")
+    order = assisting(dispatched, others[0])
+    # One hour to sign in; from noon to two nobody works.
+    assert list(not_taken_on(at=local("2026-11-23 14:29"))) == []
+    assert list(not_taken_on(at=local("2026-11-23 14:30"))) == [order.pk]
+    clockwise("2026-11-23 14:30")
+    assert (expire(order.pk), expire(order.pk)) == (True, False)
+    dispatched.refresh_from_db()
+    assert dispatched.status == "taken_on"
+    letter = Letter.objects.get(kind="expired")
+    assert (letter.mailbox.post.role, letter.payload["order"]) == ("dispatcher", str(order.pk))
+    fieldwork.take_on(order.pk, by=holder_of(order.post), submission=key())

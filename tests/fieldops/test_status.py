@@ -19,7 +19,7 @@ WORK = {
     "recall": "assigned",
     "move_cell": "taken_on",
     "void": "voided",
-    **dict.fromkeys(("supervise", "answer", "reckon", "rate"), "taken_on"),
+    **dict.fromkeys(("supervise", "answer", "reckon", "rate", "expire"), "taken_on"),
     **dict.fromkeys(("assist", "whistle", "release", "reclassify", "lead_handle"), "taken_on"),
     **dict.fromkeys(("assist_take_on", "arrive", "assist_handle", "assist_back"), "taken_on"),
     "close_specially": "closed",
