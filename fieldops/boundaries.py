@@ -29,9 +29,10 @@ from gridmap.layouts import (
 from gridmap.models import CHAIN, Cell, District, GridUnit, Layout, LayoutState
 from gridmap.topology import as_geojson
 
+from .checks import follow_to_cell
 from .errors import BoundariesRefused, DistrictBusy, LayoutNotADraft, NotFound, NotPermitted, UnitInUse
 from .lifecycle import Actor, now, record_all
-from .models import Event, Post, ResponsibilityRule, Transition, User, WorkOrder
+from .models import Check, Event, Post, ResponsibilityRule, Transition, User, WorkOrder
 from .moving import CHANGED, move
 from .status import FINAL
 
@@ -123,6 +124,10 @@ def apply_layout(layout_id: UUID, *, by: User | None) -> Layout:
     elements = relocate_elements(ended, by=by)
     cells = _begun(done.begun.values())
     moved = _move_all(events, base, target, cells, layout, actor=Actor(by), at=at)
+    tasks = Check.objects.filter(event__in=events, done_at__isnull=True, ended_at__isnull=True)
+    open_checks = {check.event_id: check for check in tasks.select_related("post")}
+    for event, steps in moved:
+        follow_to_cell(event, steps[0], open_checks.get(event.pk), at=at)
     layout.state, layout.settled_at, layout.settled_by, layout.refusal = LayoutState.APPLIED, at, by, ""
     layout.effects = _effects(base, target, moved, elements)
     layout.save(update_fields=["state", "settled_at", "settled_by", "refusal", "effects"])

@@ -96,6 +96,32 @@ def chiefs_turn(event: Event, *, at: datetime) -> Check | None:
     return _awaited(event, _check(event, CheckKind.CHECK, chief, Sent.CHIEF, at=at))
 
 
+def follow_to_cell(event: Event, step: Transition, check: Check | None, *, at: datetime) -> None:
+    """The open task of a case that moved to another cell stays with a post that serves it there; else another is asked.
+
+    Ends and saves tasks, and writes into the step who has it now and who had it.
+    """
+    if check is None:
+        return
+    fresh = None if check.post.unit_id in event.cell.unit_ids else _asked_anew(event, check, at=at)
+    if fresh is None or (fresh.post_id, fresh.person_id) == (check.post_id, check.person_id):
+        step.data["check_kept"] = check.post_id
+        return
+    end_checks(event, at=at)
+    if check.kind == CheckKind.CHECK:
+        event.checked_by = fresh.post.role
+    step.data["check_before"] = check.post_id
+    announce(step, fresh)
+
+
+def _asked_anew(event: Event, check: Check, *, at: datetime) -> Check | None:
+    if check.post.role == Role.GRID_WORKER:
+        return send_somebody(event, CheckKind(check.kind), at=at)
+    if check.post.role == Role.STREET_CHIEF:
+        return chiefs_turn(event, at=at)
+    return _of_desk(event, CheckKind(check.kind), at=at)
+
+
 def announce(step: Transition, check: Check | None) -> None:
     """Save the task and write into its step who is sent: by that the letter finds its way."""
     if check is None:

@@ -11,6 +11,7 @@ from django.db import transaction
 from gridmap.models import Cell
 
 from .assignment import find_responsible
+from .checks import follow_to_cell, open_check
 from .errors import HandlerElsewhere, SameCell, UnknownCell
 from .lifecycle import SYSTEM, Actor, check_follows, lock_event, now, record, take_step
 from .models import Event, Part, Transition, User, WorkOrder
@@ -40,7 +41,9 @@ def move_to_cell(event_id: UUID, *, by: User, code: str, reason: str, version: i
     order = event.work_orders.select_related("post").filter(finished_at__isnull=True, part=Part.LEAD).first()
     if order is not None and order.post.unit_id not in cell.unit_ids:
         raise HandlerElsewhere(post=order.post.name)
-    steps = move(event, cell, actor=Actor(by, post), at=now(), reason=reason, work_order=order)
+    at = now()
+    steps = move(event, cell, actor=Actor(by, post), at=at, reason=reason, work_order=order)
+    follow_to_cell(event, steps[0], open_check(event), at=at)
     record(event, steps, changed=CHANGED)
     return event
 

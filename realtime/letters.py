@@ -45,7 +45,6 @@ _POLICY: dict[Step, tuple[LetterKind, Role | None]] = {
     Step.CLOSE_SPECIALLY: (LetterKind.RECALL, None),
 }
 _INTAKES_TURN = frozenset({Status.LOCATED, Status.ACCEPTED})
-_CHIEFS_TURN = frozenset({Status.HANDLED, Status.CONFIRMED})
 # Each of a transaction's steps is about an order of its own, so each is told.
 _EACH = frozenset({Step.ASSIST, Step.WHISTLE, Step.RELEASE, Step.RECKON})
 # After these the reporters who hold a post get their answer.
@@ -222,26 +221,21 @@ def _to_a_post(
 
 
 def _moved(event: Event, step: Transition, summary: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Whose turn it is hears of the new place; where that is another street's chief, the former one as well."""
-    told: list[tuple[LetterKind, Role | None, list[int]]] = []
-    units, before = event.cell.unit_ids, step.data["from_units"]
-    if event.status in _CHIEFS_TURN:
-        other_street = units[2] != before[2]
-        confirm = other_street and event.status == Status.HANDLED
-        told.append((LetterKind.CONFIRM if confirm else LetterKind.MOVED, Role.STREET_CHIEF, units))
-        if other_street:
-            told.append((LetterKind.MOVED, Role.STREET_CHIEF, before))
+    """Whose turn it is hears of the new place, and who was asked to look there and is not any more."""
+    told: list[tuple[int | None, Role | None]] = []
+    asked = step.data.get("check_kept") or step.data.get("check_before")
+    if asked:
+        told.append((asked, None))
     elif step.work_order is None:
-        desk = Role.INTAKE_OPERATOR if event.status in _INTAKES_TURN else Role.DISPATCHER
-        told.append((LetterKind.MOVED, desk, units))
+        told.append((None, Role.INTAKE_OPERATOR if event.status in _INTAKES_TURN else Role.DISPATCHER))
     if step.work_order is not None:
-        told.append((LetterKind.MOVED, None, units))
-    for kind, role, where in told:
+        told.append((step.work_order.post_id, None))
+    for post, role in told:
         yield {
-            "post_id": step.work_order.post_id if role is None and step.work_order else None,
+            "post_id": post,
             "role": role.value if role else "",
-            "units": where,
-            "kind": kind.value,
+            "units": event.cell.unit_ids,
+            "kind": LetterKind.MOVED.value,
             "event": str(event.pk),
             "event_version": event.version,
             "payload": {

@@ -33,6 +33,7 @@ from gridmap.layouts import (
 from gridmap.models import CHAIN, Cell, Department, District, Element, GridUnit, Layout, Level
 from gridmap.topology import same_area
 from realtime.models import Letter
+from tests.fieldops.test_checks import handled
 
 File = Callable[..., Receipt]
 
@@ -77,6 +78,22 @@ def test_an_open_case_moves_with_a_step_that_says_from_where_to_where(
     assert step.data["layout"] == str(layout.pk)
     assert event.department == dispatched.department, "what is dispatched stays with who has it"
     assert Letter.objects.count() == letters + 1
+    connection.check_constraints()
+
+
+def test_a_handled_case_is_looked_at_by_whoever_has_the_place_now(
+    layout: Layout, dispatched: Event, administrator: User, elsewhere: GridUnit
+) -> None:
+    event = handled(dispatched)
+    before = event.checks.get().post
+    apply_layout(layout.pk, by=administrator)
+    event = kept(dispatched)
+    check = event.checks.get(ended_at__isnull=True)
+    assert (before.unit_id in event.cell.unit_ids, check.post.unit_id) == (False, event.cell.street_id)
+    assert (event.checked_by, event.transitions.latest("version").data["check_before"]) == (
+        "street_chief",
+        before.pk,
+    )
     connection.check_constraints()
 
 

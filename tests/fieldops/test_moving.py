@@ -8,7 +8,7 @@ from django.contrib.gis.geos import Point
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from fieldops import desk, moving, queries
+from fieldops import desk, followup, moving, queries
 from fieldops.errors import (
     HandlerElsewhere,
     IllegalTransition,
@@ -26,7 +26,9 @@ from fieldops.rights import current_posts
 from gridmap.coordinates import metres_per_degree
 from gridmap.models import Cell, District
 from realtime.models import Letter
-from tests.conftest import handler_of, inside
+from tests.conftest import handler_of, holder_of, inside
+from tests.fieldops.test_checks import handled
+from tests.fieldops.test_field_work import key
 from tests.fieldops.test_intake import nothing_written, statements
 
 File = Callable[..., Receipt]
@@ -255,11 +257,52 @@ def test_a_handled_case_waits_for_the_chief_of_its_new_street(
 ) -> None:
     order = dispatched.work_orders.get()
     Post.objects.filter(pk=order.post_id).update(unit=dispatched.cell.committee_id)
-    Event.objects.filter(pk=dispatched.pk).update(status="handled")
-    before = Post.objects.get(role="street_chief", unit=dispatched.cell.street_id)
-    after = Post.objects.get(role="street_chief", unit=other_street.street_id)
-    moving.move_to_cell(dispatched.pk, by=dispatcher, code=other_street.code, reason="走错路口")
-    assert (kinds(before), kinds(after)) == (["moved"], ["confirm"])
+    event = handled(dispatched)
+    old, new = (
+        Post.objects.get(role="street_chief", unit=at)
+        for at in (event.cell.street_id, other_street.street_id)
+    )
+    before = event.checks.get()
+    assert before.post == old
+    moving.move_to_cell(event.pk, by=dispatcher, code=other_street.code, reason="走错路口")
+    after = event.checks.get(ended_at__isnull=True)
+    before.refresh_from_db()
+    assert (after.post, after.sent, before.ended_at is not None) == (new, "chief", True)
+    step = event.transitions.get(kind="move_cell")
+    assert (step.data["check_before"], step.data["check_post"], step.data["check"]) == (
+        old.pk,
+        new.pk,
+        str(after.pk),
+    )
+    assert (kinds(old), kinds(new)) == (["confirm", "moved"], ["confirm"])
+    with pytest.raises(NotFound):
+        followup.confirm(event.pk, by=holder_of(old), resolved=True, submission=key())
+    followup.confirm(event.pk, by=holder_of(new), resolved=True, submission=key())
+    event.refresh_from_db()
+    assert event.status == "closed"
+
+
+def test_within_the_street_its_chief_keeps_the_task(dispatched: Event, dispatcher: User) -> None:
+    event = handled(dispatched)
+    near = Cell.objects.in_force().filter(street=event.cell.street_id).exclude(pk=event.cell_id).first()
+    assert near is not None
+    moving.move_to_cell(event.pk, by=dispatcher, code=near.code, reason="在邻格")
+    check = event.checks.get()
+    assert check.ended_at is None
+    assert kinds(check.post) == ["confirm", "moved"]
+
+
+def test_the_worker_of_the_new_cell_is_sent_to_verify(
+    located: Event, intake_operator: User, dispatcher: User, other_street: Cell
+) -> None:
+    desk.accept(located.pk, by=intake_operator)
+    event = followup.ask_verification(located.pk, by=intake_operator)
+    before = event.checks.get().post
+    moving.move_to_cell(event.pk, by=dispatcher, code=other_street.code, reason="走错路口")
+    after = event.checks.get(ended_at__isnull=True).post
+    assert (before.unit_id in event.cell.unit_ids, after.unit_id in other_street.unit_ids) == (True, True)
+    assert (kinds(before), kinds(after)) == (["verify", "moved"], ["verify"])
+    assert Event.objects.get(pk=event.pk).status == "verifying"
 
 
 @pytest.mark.parametrize(
