@@ -20,14 +20,14 @@ from django.utils.translation import gettext as _
 from fieldops.models import Post
 from fieldops.status import Role
 
-from . import notify
+from . import mail, notify
 from .letters import warn_of_undelivered
 from .models import ContactDetail, DeliveryPolicy, Escalation, Letter, LetterKind, Notification, Stage
 
 log = logging.getLogger(__name__)
 AT_ONCE = 200
 # What nobody may miss is escalated also where no row says how.
-ALWAYS = [LetterKind.DISPATCH.value, LetterKind.REWORK.value, LetterKind.RECALL.value]
+ALWAYS = sorted(kind.value for kind in (*mail.DISPATCHES, LetterKind.RECALL))
 DEFAULT = DeliveryPolicy()
 TOLD: dict[str, Role] = {Stage.DISPATCHER: Role.DISPATCHER, Stage.SUPERVISOR: Role.SUPERVISOR}
 
@@ -61,6 +61,9 @@ WHERE letter.created_at <= %(now)s - stage.after * interval '1 second'
   AND NOT EXISTS (
       SELECT FROM fieldops_supervision card
       WHERE card.id = (letter.payload->>'supervision')::uuid AND card.answered_at IS NOT NULL)
+  AND NOT EXISTS (
+      SELECT FROM fieldops_check task
+      WHERE task.id = (letter.payload->>'check')::uuid AND coalesce(task.done_at, task.ended_at) IS NOT NULL)
   AND NOT EXISTS (
       SELECT FROM realtime_escalation done
       WHERE done.mailbox_id = letter.mailbox_id AND done.seq = letter.seq AND done.stage = stage.name)

@@ -20,7 +20,8 @@ from fieldops.queries import waiting_at
 from .models import LetterKind, Mailbox
 
 WINDOW = 100  # letters a read
-DISPATCHES = frozenset({LetterKind.DISPATCH, LetterKind.REWORK})  # that put an open work order into a hand
+# What puts an open work order into a hand.
+DISPATCHES = frozenset({LetterKind.DISPATCH, LetterKind.REWORK, LetterKind.ASSIST, LetterKind.WHISTLE})
 
 
 @dataclass(frozen=True)

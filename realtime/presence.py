@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 ONLINE = "grid:online"
 ONLINE_SECONDS = 30  # on line: a ping or a fix came so lately
 FRESH_MS = 180_000  # an older fix does not say who is nearest
+# Whom to send: an open task counts like so much more way, and so does a device that gives no sign of life.
+TASK_METRES = 200
+SILENT_METRES = 1000
 
 
 # --- on line --------------------------------------------------------------------------------------------
@@ -68,9 +71,10 @@ class OnDuty:
 
 
 def workers_on_duty(cell: Cell, *, near: Point | None = None, role: Role = Role.GRID_WORKER) -> list[OnDuty]:
-    """Who is on duty for this cell: nearest to the place (WGS-84; default: the cell's middle) first, then those
-    whose place is not known, each by the least open work. One statement, and two questions to Redis that may
-    stay unanswered. Mock and impossible fixes tell no distance.
+    """Who is on duty for this cell, the best to send first; those whose place is not known come last.
+
+    By the way to the place (WGS-84; default: the cell's middle), to which open work and a silent device add. One
+    statement, and two questions to Redis that may stay unanswered. Mock and impossible fixes tell no distance.
     """
     place = near or cell.boundary.point_on_surface
     shifts = list(
@@ -100,7 +104,11 @@ def workers_on_duty(cell: Cell, *, near: Point | None = None, role: Role = Role.
         found.append(
             OnDuty(shift, shift.orders + shift.checks, away, fix, shift.user_id in online or _just_heard(fix))
         )
-    return sorted(found, key=lambda one: (one.distance_m is None, one.distance_m or 0, one.open_orders))
+    return sorted(found, key=lambda one: (one.distance_m is None, _weighed_metres(one)))
+
+
+def _weighed_metres(one: OnDuty) -> float:
+    return (one.distance_m or 0) + TASK_METRES * one.open_orders + (0 if one.online else SILENT_METRES)
 
 
 def whom_to_send(cell: Cell, near: Point) -> list[Worker]:

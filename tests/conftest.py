@@ -66,7 +66,7 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> It
         sql.execute(
             "INSERT INTO realtime_deliverypolicy (district_id, kind, recipient_after, dispatcher_after, supervisor_after,"
             " adapters, since) SELECT code, kind, 86400, 86401, 86402, '{}', now() FROM gridmap_district,"
-            " unnest(ARRAY['dispatch', 'rework', 'recall']) AS k (kind)"
+            " unnest(ARRAY['dispatch', 'rework', 'recall', 'assist', 'whistle']) AS k (kind)"
         )
     yield
     with psycopg.connect(**database("postgres"), autocommit=True) as admin:

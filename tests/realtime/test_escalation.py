@@ -18,7 +18,7 @@ from django.test import Client
 from django.utils import timezone
 
 from devstack.places import free_port
-from fieldops import desk, fieldwork
+from fieldops import desk, fieldwork, followup, joint
 from fieldops.intake import Receipt
 from fieldops.lifecycle import Submission
 from fieldops.models import Event, FilingCondition, Post, User
@@ -83,6 +83,36 @@ def test_what_is_taken_on_or_recalled_without_an_acknowledgement_is_moot(
     desk.recall(dispatched.pk, by=dispatcher, reason="改派")
     escalate(at=timezone.now() + SOON)
     assert list(Escalation.objects.values_list("kind", "stage")) == [("recall", "recipient")]
+
+
+def test_who_is_called_to_assist_is_followed_up_like_the_lead(dispatched: Event, dispatcher: User) -> None:
+    other = Post.objects.exclude(department=dispatched.department_id).get(
+        role="department_handler", unit__level=1, department__name__contains="园林"
+    )
+    joint.assist(dispatched.pk, by=dispatcher, department_ids=[other.department_id], reason="协办")
+    order = dispatched.work_orders.get(part="assist")
+    escalate(at=timezone.now() + SOON)
+    assert Escalation.objects.filter(kind="assist", stage="recipient").count() == 1
+    acknowledge_all(other)
+    order.refresh_from_db()
+    assert order.received_at is not None
+    escalate(at=timezone.now() + LATEST)
+    assert Escalation.objects.filter(kind="assist").count() == 1
+
+
+def test_a_task_that_is_over_is_not_followed_up(located: Event, intake_operator: User) -> None:
+    desk.accept(located.pk, by=intake_operator)
+    event = followup.ask_verification(located.pk, by=intake_operator)
+    DeliveryPolicy.objects.create(
+        district=event.district, kind="verify", recipient_after=60, dispatcher_after=180, supervisor_after=600,
+        since=timezone.now() - timedelta(days=1),
+    )  # fmt: skip
+    Letter.objects.filter(kind="verify").update(created_at=timezone.now() + timedelta(seconds=1))
+    escalate(at=timezone.now() + SOON + timedelta(seconds=2))
+    assert Escalation.objects.filter(kind="verify").count() == 1
+    followup.verify_for(event.pk, by=intake_operator, found="confirmed")
+    escalate(at=timezone.now() + LATEST + timedelta(seconds=2))
+    assert Escalation.objects.filter(kind="verify").count() == 1
 
 
 def test_a_row_says_when_and_of_what(dispatched: Event, post: Post, dispatcher: User) -> None:

@@ -470,7 +470,7 @@ def test_a_regional_group_sees_who_works_in_its_cells(shift: Shift) -> None:
     assert bool(seen) is inside.exists()
 
 
-def test_whom_to_send_nearest_first_then_by_open_work(
+def test_whom_to_send_weighs_way_and_open_work_and_unknown_places_come_last(
     shift: Shift, home: Cell, dispatched: Any, django_assert_num_queries: Any
 ) -> None:
     second = User.objects.create_user("worker_b", display_name="乙")
@@ -485,6 +485,22 @@ def test_whom_to_send_nearest_first_then_by_open_work(
     assert [one.shift.user.username for one in found] == ["worker_b", "worker001", "worker_c"]
     assert found[0].distance_m == pytest.approx(0, abs=1) and found[2].distance_m is None
     assert [one.online for one in found] == [True, True, False]
+    busy = dispatched.checks.create(
+        kind="check",
+        post=shift.post,
+        person=second,
+        sent="on_duty",
+        asked_at=timezone.now(),
+        due_at=timezone.now(),
+    )
+    away = found[1].distance_m
+    assert away is not None and away > presence.TASK_METRES
+    assert presence.workers_on_duty(home)[0].shift.user == second, "one task is not worth that way"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(presence, "TASK_METRES", away + 1)
+        assert presence.workers_on_duty(home)[0].shift.user == shift.user
+        busy.delete()
+        assert presence.workers_on_duty(home)[0].shift.user == second
     send(second, fix(1, home, mock=True), device=uuid.uuid4())
     assert presence.workers_on_duty(home)[0].shift.user == shift.user
     shifts.clock_out(by=shift.user)
