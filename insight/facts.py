@@ -30,6 +30,7 @@ def _in(moment: str) -> str:
 TO_CLOSE = f"(voided_at IS NULL AND ({_in('handled_at')} OR (overdue_at_end AND {_in('due_at')})))"
 TO_HANDLE = f"(voided_at IS NULL AND {_in('dispatched_at')})"
 FILED = _in("filed_at")
+# What ended unhandled (in error, as a special case, on the spot) is neither closed nor to close.
 CLOSED = "(closed_at IS NOT NULL AND handled_at IS NOT NULL)"
 IN_TIME = "(handled_at <= due_at)"
 

@@ -161,7 +161,7 @@ def extension_rate(n: Any) -> Fraction:
 
 @indicator(_("Closing rate"))
 def closing_rate(n: Any) -> Fraction:
-    """结案率. Closed by the end, of those to close: handled in the period, or fallen due in it and not handled."""
+    """结案率. Handled and closed by the end, of those to close: handled in the period, or fallen due in it and not."""
     return n.closed, n.to_close
 
 

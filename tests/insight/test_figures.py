@@ -1,5 +1,6 @@
 """Figures: published ones to the digit, denominators that differ, what is excluded, and what leads nowhere."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from django.utils.translation import override
 
 from benchmarks._lives import Life, Walker, World, store, world_of
 from fieldops import desk, fieldwork, followup, joint
-from fieldops.models import CheckPolicy, Event, FilingCondition, Post, Rating, User
+from fieldops.intake import Receipt
+from fieldops.lifecycle import Submission
+from fieldops.models import CheckPolicy, Event, EventClass, FilingCondition, Post, Rating, User
 from fieldops.status import Step
 from gridmap.models import District
 from insight.describe import describe
@@ -23,7 +26,7 @@ from insight.figures import Period, Scope, cases_behind, count_all, count_by, co
 from insight.indicators import INDICATORS
 from insight.models import DenominatorChoice, Exclusion
 from tests.conftest import holder_of
-from tests.fieldops.test_field_work import key, photo_for
+from tests.fieldops.test_field_work import handled_by, key, photo_for
 
 DECEMBER = Period(
     datetime(2016, 11, 30, 16, tzinfo=UTC), datetime(2016, 12, 31, 16, tzinfo=UTC), timezone.now()
@@ -227,6 +230,38 @@ def test_a_case_is_its_leads_whoever_assists(dispatched: Event, dispatcher: User
         "department", period_of(today, today, dispatched.district), Scope(dispatched.district_id)
     )
     assert (line.of, line.counts["handled_in_time"]) == (lead.department_id, 1)
+
+
+def test_only_handling_makes_a_closing_count(
+    file_report: Callable[..., Receipt], grid_worker: User, condition: FilingCondition, shift_leader: User
+) -> None:
+    """Ended as a special case or on the spot: neither closed nor to close. Handled before: both."""
+    given_up = file_report(grid_worker, condition_id=condition.pk).event
+    # Of another class, or it would be held for the same matter.
+    other = EventClass.objects.exclude(pk=condition.event_class_id).filter(kind="event").first()
+    assert other is not None
+    on_the_spot = file_report(
+        grid_worker, class_key=other.key, condition_id=other.conditions.first().pk, self_handled=True
+    )
+    done = key()
+    for submission in (Submission(on_the_spot.report.pk), done):
+        photo_for(submission, grid_worker)
+    fieldwork.handle_on_the_spot(on_the_spot.event.pk, by=grid_worker, submission=done)
+    desk.close_specially(given_up.pk, by=shift_leader, closing="special", reason="已纳入改造")
+    today = local_day()
+    period, scope = period_of(today, today, given_up.district), Scope(given_up.district_id)
+    counts = count_all(period, scope).counts
+    assert (counts["reported"], counts["to_close"], counts["closed"]) == (2, 0, 0)
+    third = (
+        EventClass.objects.exclude(pk__in=[other.pk, condition.event_class_id]).filter(kind="event").first()
+    )
+    assert third is not None
+    worked_on = file_report(grid_worker, class_key=third.key, condition_id=third.conditions.first().pk).event
+    order = worked_on.work_orders.get()
+    handled_by(holder_of(order.post), order)
+    desk.close_specially(worked_on.pk, by=shift_leader, closing="special", reason="居民撤回")
+    counts = count_all(period_of(today, today, given_up.district), scope).counts
+    assert (counts["reported"], counts["to_close"], counts["closed"]) == (3, 1, 1)
 
 
 def test_a_past_period_keeps_the_class_of_the_time(dispatched: Event, dispatcher: User) -> None:
