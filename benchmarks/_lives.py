@@ -209,7 +209,8 @@ class Walker:
         if step == Step.ANSWER:
             return any(card.answered_at is None for card in life.cards)
         if step == Step.EXPIRE:
-            return life.orders[-1].expired_at is None
+            # Later only an assistant's does, and none is told here.
+            return life.event.status == Status.DISPATCHED and life.orders[-1].expired_at is None
         return True
 
     def _closing(self, life: Life) -> int:
