@@ -68,9 +68,14 @@ def _frame(event: Event, now: datetime) -> dict[str, Any]:
 
 
 def levels_of(cell: Cell) -> list[dict[str, Any]]:
-    """The five organisations of a cell and the cell itself, from the top."""
+    """The five organisations of a cell and the cell itself, from the top, in the reader's language."""
     named = [
-        {"level": unit.level, "label": str(Level(unit.level).label), "name": unit.name, "code": unit.code}
+        {
+            "level": unit.level,
+            "label": str(Level(unit.level).label),
+            "name": unit.spoken_name,
+            "code": unit.code,
+        }
         for unit in cell.chain
     ]
     return [*named, {"level": 6, "label": str(Cell._meta.verbose_name), "name": cell.code, "code": cell.code}]

@@ -13,6 +13,7 @@ from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
 from django.core.exceptions import ValidationError
 from django.db.models import Func, Q
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 WGS84 = 4326
@@ -194,6 +195,12 @@ class GridUnit(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def spoken_name(self) -> str:
+        """The name in the reader's language; the Chinese one where there is no English."""
+        english = (get_language() or "").startswith("en")
+        return self.name_en if english and self.name_en else self.name
 
 
 class Cell(models.Model):

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import translation
 
-from fieldops import approvals, fieldwork
+from fieldops import approvals, fieldwork, queries
 from fieldops.intake import Receipt
 from fieldops.models import Event, FilingCondition, Holding, Photo, User
 from fieldops.rights import current_posts
@@ -168,6 +169,12 @@ def test_a_click_is_resolved_by_the_server(cell: Cell, leader: User, resident: U
     assert found["cell"] == min(covering.values_list("code", flat=True))
     assert [level["level"] for level in found["levels"]] == [1, 2, 3, 4, 5, 6]
     x, y = from_wgs84(*cell.boundary.point_on_surface.coords, "EPSG:4546")
+    with translation.override("en"):
+        names = [level["name"] for level in queries.levels_of(cell)]
+    assert names[:5] == [unit.name_en for unit in cell.chain]
+    assert "" not in names
+    with translation.override("zh-hans"):
+        assert queries.levels_of(cell)[0]["name"] == cell.committee.name
     assert get(leader, "place", x=x, y=y, system="EPSG:4546").json()["cell"] == cell.code
     assert get(leader, "place", x=100, y=30, system="WGS84").json() == {"cell": None, "levels": []}
     # On a day before anything was in force, and on one to come.
@@ -176,6 +183,7 @@ def test_a_click_is_resolved_by_the_server(cell: Cell, leader: User, resident: U
     assert get(leader, "place", **where, day="2026-02-01").json()["cell"] == cell.code
     refusals = [
         ({**where, "day": "2999-01-01"}, 400, "invalid"),
+        ({**where, "day": "2026-02-30"}, 400, "invalid"),
         ({"x": x, "y": y}, 400, "invalid"),
         ({**where, "system": ""}, 400, "invalid"),
         ({**where, "system": "Mars"}, 422, "unknown_coordinate_system"),
