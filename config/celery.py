@@ -59,5 +59,6 @@ app.conf.beat_schedule = {
         "schedule": crontab(hour="3", minute="40"),
     },
     "make-missing-thumbnails": {"task": "fieldops.tasks.make_missing_thumbnails", "schedule": 30.0},
+    "make-bulletins": {"task": "insight.tasks.make_bulletins", "schedule": crontab(minute="*/10")},
     "redraw-tiles": {"task": "gridmap.tasks.redraw_tiles", "schedule": 10.0, "options": {"expires": 10}},
 }

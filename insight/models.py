@@ -7,7 +7,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from fieldops.models import Event
-from gridmap.models import District
+from gridmap.models import District, GridUnit
 from gridmap.models.history import kept_history
 
 
@@ -181,6 +181,48 @@ class Exclusion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event}: {self.approved}"
+
+
+class BulletinKind(models.TextChoices):
+    """How long a bulletin looks back."""
+
+    DAILY = "daily", _("Daily")
+    WEEKLY = "weekly", _("Weekly")
+    MONTHLY = "monthly", _("Monthly")
+
+
+class Bulletin(models.Model):
+    """The figures of an organisation's past day, week or month, kept as they were read then.
+
+    Documents are made from it in the reader's language. No names of people are in it.
+    """
+
+    district = models.ForeignKey(
+        District, models.CASCADE, verbose_name=_("district"), related_name="bulletins"
+    )
+    unit = models.ForeignKey(
+        GridUnit, models.PROTECT, verbose_name=_("grid organisation"), related_name="bulletins"
+    )
+    kind = models.CharField(_("kind"), max_length=7, choices=BulletinKind)
+    first = models.DateField(_("first day"))
+    last = models.DateField(_("last day"))
+    as_of = models.DateTimeField(_("as of"))
+    made_at = models.DateTimeField(_("made"), auto_now_add=True)
+    figures = models.JSONField(_("figures"))
+
+    class Meta:
+        verbose_name = _("bulletin")
+        verbose_name_plural = _("bulletins")
+        ordering = ["-first", "kind", "unit"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["unit", "kind", "first"], name="a_period_has_one_bulletin_of_an_organisation"
+            ),
+            models.CheckConstraint(condition=Q(last__gte=F("first")), name="a_bulletin_covers_whole_days"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.unit} {self.get_kind_display()} {self.first}"
 
 
 class DenominatorChoiceChange(kept_history(DenominatorChoice)):  # type: ignore[misc]
