@@ -334,6 +334,10 @@ class Walker:
 
     def do_void(self, life: Life, step: Transition, order: WorkOrder | None, at: datetime) -> None:
         if order is not None:
+            if life.event.deferred_until is not None:
+                assert life.clock is not None
+                life.clock = life.clock.start(at)
+                self._show(life)
             order.finished_at = at
         life.event.deferred_until = None
         self._stop(life, at)

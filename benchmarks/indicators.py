@@ -68,7 +68,8 @@ WITH s AS (
         r.n AS reports, r.channel, b.asked, b.n AS called, b.resolved, b.satisfied, b.basically, b.dissatisfied,
         k.n AS cards, k.answered AS cards_answered, handled_at <= w.due_at AS in_time,
         s.closing > coalesce(reopening, 0) AND handled_at IS NOT NULL AS closed,
-        (NOT voided AND (handled_at IS NOT NULL OR (w.finished_at IS NULL AND w.due_at < %(end)s))) AS to_close,
+        (NOT voided AND (handled_at IS NOT NULL OR (w.due_at < %(end)s
+            AND (w.finished_at IS NULL OR w.finished_at > w.due_at)))) AS to_close,
         (NOT voided AND dispatched IS NOT NULL) AS to_handle
     FROM s JOIN fieldops_event e ON e.id = s.event_id JOIN gridmap_cell c ON c.id = e.cell_id
     LEFT JOIN w ON w.event_id = s.event_id LEFT JOIN r ON r.event_id = s.event_id

@@ -196,9 +196,12 @@ def _end(step_kind: Step, event: Event, actor: Actor, reason: str) -> Transition
     step = take_step(
         event, step_kind, actor=actor, at=at, reason=reason, work_order=lead, data=data if orders else None
     )
+    if lead is not None and event.deferred_until is not None:
+        # Its clock stood still: had it gone on now, this is what would be due.
+        lead.due_at = resume_clock(event, at=at)
     for order in orders:
         order.finished_at = at
-    WorkOrder.objects.bulk_update(orders, ["finished_at"])
+    WorkOrder.objects.bulk_update(orders, ["finished_at", "due_at"])
     end_checks(event, at=at)
     event.deferred_until = None
     stop_clock(event)

@@ -30,7 +30,7 @@ def _in(moment: str) -> str:
 TO_CLOSE = f"(voided_at IS NULL AND ({_in('handled_at')} OR (overdue_at_end AND {_in('due_at')})))"
 TO_HANDLE = f"(voided_at IS NULL AND {_in('dispatched_at')})"
 FILED = _in("filed_at")
-# What ended unhandled (in error, as a special case, on the spot) is neither closed nor to close.
+# What ended unhandled (in error, as a special case, on the spot) is not closed; to close it was if it had fallen due.
 CLOSED = "(closed_at IS NOT NULL AND handled_at IS NOT NULL)"
 IN_TIME = "(handled_at <= due_at)"
 
@@ -141,7 +141,7 @@ steps AS (
 orders AS (
     SELECT DISTINCT ON (w.event_id) w.event_id, w.department_id, w.due_at,
         CASE WHEN w.handled_at < %(until)s THEN w.handled_at END AS handled_at,
-        w.finished_at IS NULL OR w.finished_at >= %(until)s AS open
+        w.finished_at IS NULL OR w.finished_at >= %(until)s AS open, w.finished_at > w.due_at AS ended_late
     FROM concerned JOIN fieldops_workorder w ON w.event_id = concerned.id
     WHERE w.part = 'lead' AND w.dispatched_at < %(until)s
     ORDER BY w.event_id, w.dispatched_at DESC, w.id DESC
@@ -202,7 +202,7 @@ cases AS (
             WHERE t.event_id = concerned.id AND t.occurred_at < %(until)s AND t.recorded_at <= %(as_of)s
             ORDER BY t.version DESC LIMIT 1
         ) ELSE orders.due_at END AS due_at,
-        orders.open AND orders.handled_at IS NULL AS unhandled,
+        orders.handled_at IS NULL AND (orders.open OR orders.ended_late) AS unhandled,
         {organisations},
         {people},
         coalesce(reports, 0) AS reports, channel,

@@ -84,7 +84,9 @@ def indicator(
     def register(function: Callable[[Any], Fraction]) -> Indicator:
         above, below = function(_Counts())
         offered = below if isinstance(below, Mapping) else {next(iter(below.weights)): below}
-        made = Indicator(function.__name__, label, better, above, offered, (function.__doc__ or "").strip())
+        made = Indicator(
+            function.__name__, label, better, above, offered, " ".join((function.__doc__ or "").split())
+        )
         INDICATORS[made.code] = made
         return made
 
@@ -161,7 +163,10 @@ def extension_rate(n: Any) -> Fraction:
 
 @indicator(_("Closing rate"))
 def closing_rate(n: Any) -> Fraction:
-    """结案率. Handled and closed by the end, of those to close: handled in the period, or fallen due in it and not."""
+    """结案率. Handled and closed by the end, of those to close: handled in the period, or fallen due in it and not.
+
+    What is closed in error or as a special case is not closed here, and to close only if it had fallen due before.
+    """
     return n.closed, n.to_close
 
 

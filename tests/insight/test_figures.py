@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from benchmarks._lives import Life, Walker, World, store, world_of
-from fieldops import desk, fieldwork, followup, joint
+from fieldops import approvals, desk, fieldwork, followup, joint
 from fieldops.intake import Receipt
 from fieldops.lifecycle import Submission
 from fieldops.models import CheckPolicy, Event, EventClass, FilingCondition, Post, Rating, User
@@ -262,6 +262,34 @@ def test_only_handling_makes_a_closing_count(
     desk.close_specially(worked_on.pk, by=shift_leader, closing="special", reason="居民撤回")
     counts = count_all(period_of(today, today, given_up.district), scope).counts
     assert (counts["reported"], counts["to_close"], counts["closed"]) == (3, 1, 1)
+
+
+def test_ending_a_case_after_it_fell_due_does_not_take_it_out(
+    file_report: Callable[..., Receipt], grid_worker: User, condition: FilingCondition, shift_leader: User
+) -> None:
+    given_up = file_report(grid_worker, condition_id=condition.pk).event
+    late = timezone.now() - timedelta(minutes=1)
+    given_up.work_orders.update(dispatched_at=late - timedelta(hours=1), due_at=late)
+    desk.close_specially(given_up.pk, by=shift_leader, closing="special", reason="已纳入改造")
+    day = late.astimezone(ZoneInfo(given_up.district.time_zone)).date()
+    period = period_of(day, day, given_up.district)
+    counts = count_all(period, Scope(given_up.district_id)).counts
+    assert (counts["to_close"], counts["closed"], counts["overdue"]) == (1, 0, 1)
+
+
+def test_ending_a_deferred_case_does_not_make_it_overdue(dispatched: Event, shift_leader: User) -> None:
+    """Its clock stood still: what was due before the deferral is not held against anybody."""
+    order = dispatched.work_orders.get()
+    handler = holder_of(order.post)
+    fieldwork.take_on(order.pk, by=handler, submission=key())
+    until = timezone.now() + timedelta(days=3)
+    approvals.ask_deferral(order.pk, by=handler, submission=key(), reason="等材料", until=until)
+    approvals.defer(dispatched.pk, by=shift_leader)
+    order.refresh_from_db()
+    before = order.due_at
+    desk.close_specially(dispatched.pk, by=shift_leader, closing="special", reason="已纳入改造")
+    order.refresh_from_db()
+    assert order.due_at >= before and order.due_at > order.finished_at
 
 
 def test_a_past_period_keeps_the_class_of_the_time(dispatched: Event, dispatcher: User) -> None:

@@ -25,6 +25,7 @@ MIDDLE = BEGIN + timedelta(days=20)
 END = BEGIN + timedelta(days=40)
 LIVES = 10_000
 ON_SITE = ("grid_worker", "street_chief")
+RUNNING = ("dispatched", "taken_on")
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +103,13 @@ def _count_one(life: Life, begin: datetime, end: datetime) -> Counter[str]:
     # Walk: is it handled, closed, since when, and what was due?
     handled_at, closed, due = None, False, None
     handled_due = None
+    ran_out = None  # when the last order had fallen due by the time it ended or its clock was stopped
     for step in steps:
-        due = step.due_at
+        before, due = due, step.due_at
+        if step.kind in ("dispatch", "rework"):
+            ran_out = None
+        elif step.from_status in RUNNING and step.to_status not in RUNNING:
+            ran_out = before if before and before < step.occurred_at else None
         if step.kind == "handle":
             handled_at, handled_due = step.occurred_at, step.due_at
         elif step.kind in ("dispatch", "rework"):
@@ -139,8 +145,8 @@ def _count_one(life: Life, begin: datetime, end: datetime) -> Counter[str]:
             n["handled"] += handled_at is not None
             n["handled_in_time"] += on_time
             n["extended"] += bool(times["extend"])
-    at_work = steps[-1].to_status in ("dispatched", "taken_on", "deferred")
-    fallen_due = at_work and handled_at is None and within(due)
+    at_work = steps[-1].to_status in (*RUNNING, "deferred")
+    fallen_due = handled_at is None and within(due if at_work else ran_out)
     if not voided and (within(handled_at) or fallen_due):
         n["to_close"] += 1
         n["closed"] += closed and handled_at is not None
