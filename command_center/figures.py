@@ -40,8 +40,8 @@ BY_LABELS = {
 }
 
 
-class Question(forms.Form):
-    """What figures are wanted."""
+class Days(forms.Form):
+    """A period in local days; without an answer the present month."""
 
     first = forms.DateField(
         label=_("First day"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
@@ -49,6 +49,30 @@ class Question(forms.Form):
     last = forms.DateField(
         label=_("Last day"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
     )
+
+    def __init__(self, district: District, data: Any) -> None:
+        today = timezone.localdate(timezone=ZoneInfo(district.time_zone))
+        super().__init__({"first": today.replace(day=1), "last": today, **data})
+        self.district = district
+
+    def clean(self) -> dict[str, Any]:
+        """A period that begins before it ends and is no longer than a year."""
+        given = super().clean() or {}
+        first, last = given.get("first"), given.get("last")
+        if first and last and not timedelta() <= last - first <= LONGEST_PERIOD:
+            raise forms.ValidationError(_("The period ends after it begins, and is a year at most."))
+        return given
+
+    @property
+    def period(self) -> Period:
+        """The days as moments, as known now or at the moment asked for."""
+        given = self.cleaned_data
+        return period_of(given["first"], given["last"], self.district, as_of=given.get("as_of"))
+
+
+class Question(Days):
+    """What figures are wanted."""
+
     by = forms.ChoiceField(label=_("By"), choices=[(by, BY_LABELS[by]) for by in BY])
     unit = forms.ModelChoiceField(GridUnit.objects.none(), label=_("Area"), required=False)
     department = forms.ModelChoiceField(Department.objects.none(), label=_("Department"), required=False)
@@ -57,29 +81,17 @@ class Question(forms.Form):
     key = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, district: District, data: Any) -> None:
-        today = timezone.localdate(timezone=ZoneInfo(district.time_zone))
-        given = {"first": today.replace(day=1), "last": today, "by": "street_committee", **data}
-        super().__init__(given)
-        self.district = district
+        super().__init__(district, {"by": "street_committee", **data})
         units = district.units.filter(level__lte=4).defer("boundary").order_by("level", "code")
         self.fields["unit"].queryset = units  # type: ignore[attr-defined]
         self.fields["department"].queryset = Department.objects.filter(district=district)  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
-        """A period that begins before it ends and is no longer than a year."""
-        given = super().clean() or {}
-        first, last = given.get("first"), given.get("last")
-        if first and last and not timedelta() <= last - first <= LONGEST_PERIOD:
-            raise forms.ValidationError(_("The period ends after it begins, and is a year at most."))
+        """Counts that there are."""
+        given = super().clean()
         if given.get("count") and set(given["count"].split(",")) - set(COUNTS):
             raise forms.ValidationError(_("There is no such count."))
         return given
-
-    @property
-    def period(self) -> Period:
-        """The days as moments."""
-        given = self.cleaned_data
-        return period_of(given["first"], given["last"], self.district, as_of=given["as_of"])
 
     def scope(self, posts: list[Post]) -> Scope:
         """Which cases, within what these posts answer for."""
@@ -225,12 +237,17 @@ class FigureCases(CommandView):
         )
 
 
-def _asked(posts: list[Post], request: Request) -> Question:
-    asked = Question(posts[0].district, request.query_params.dict())
+def check_question(asked: forms.Form) -> None:
+    """The same errors as on the page, as problem details."""
     if not asked.is_valid():
         raise serializers.ValidationError(
             {name: [str(one) for one in errors] for name, errors in asked.errors.items()}
         )
+
+
+def _asked(posts: list[Post], request: Request) -> Question:
+    asked = Question(posts[0].district, request.query_params.dict())
+    check_question(asked)
     return asked
 
 

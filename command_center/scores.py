@@ -1,17 +1,14 @@
 """Scores of departments and grid workers: a page, each part leading to its cases, and the same as JSON."""
 
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -19,48 +16,32 @@ from fieldops.errors import NotPermitted
 from fieldops.models import Post
 from fieldops.rights import current_posts
 from gridmap.models import District
-from insight.figures import Period, Scope, period_of
+from insight.figures import Period, Scope
 from insight.indicators import INDICATORS
 from insight.models import Subject
 from insight.scores import Part, Score, score_departments, score_grid_workers
 from insight.tables import area_of
 
 from .base import CommandView
-from .figures import LONGEST_PERIOD, may_see_figures
+from .figures import Days, check_question, may_see_figures
 
 VOLUME_LABEL = _("Volume")
 
 
-class ScoreQuestion(forms.Form):
-    """Whose scores, of which days; without an answer departments, of the present month."""
+class ScoreQuestion(Days):
+    """Whose scores, of which days; without an answer departments."""
 
     subject = forms.ChoiceField(label=_("Of"), choices=Subject)
-    first = forms.DateField(
-        label=_("First day"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
-    )
-    last = forms.DateField(
-        label=_("Last day"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
-    )
+    field_order = ("subject",)
 
     def __init__(self, district: District, data: Any) -> None:
-        today = timezone.localdate(timezone=ZoneInfo(district.time_zone))
-        super().__init__({"subject": "department", "first": today.replace(day=1), "last": today, **data})
-
-    def clean(self) -> dict[str, Any]:
-        """A period that begins before it ends and is no longer than a year."""
-        given = super().clean() or {}
-        first, last = given.get("first"), given.get("last")
-        if first and last and not 0 <= (last - first).days <= LONGEST_PERIOD.days:
-            raise forms.ValidationError(_("The period ends after it begins, and is a year at most."))
-        return given
+        super().__init__(district, {"subject": "department", **data})
 
 
 def _scores(asked: ScoreQuestion, posts: list[Post]) -> tuple[Period, list[Score]]:
-    given, district = asked.cleaned_data, posts[0].district
-    period = period_of(given["first"], given["last"], district)
-    scope = Scope(district.pk, within=area_of(posts))
-    judge = score_departments if given["subject"] == Subject.DEPARTMENT else score_grid_workers
-    return period, judge(period, scope)
+    period, scope = asked.period, Scope(asked.district.pk, within=area_of(posts))
+    of_departments = asked.cleaned_data["subject"] == Subject.DEPARTMENT
+    return period, (score_departments if of_departments else score_grid_workers)(period, scope)
 
 
 def _label(part: Part) -> str:
@@ -116,10 +97,7 @@ class Scores(CommandView):
         if not may_see_figures(self.posts):
             raise NotPermitted
         asked = ScoreQuestion(self.posts[0].district, request.query_params.dict())
-        if not asked.is_valid():
-            raise serializers.ValidationError(
-                {name: [str(one) for one in errors] for name, errors in asked.errors.items()}
-            )
+        check_question(asked)
         period, found = _scores(asked, self.posts)
         return Response(
             {

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from . import api, bulletins, elements, exclusions, figures, pressing, scores, views
+from . import api, bulletins, elements, exclusions, figures, pressing, returns, scores, views
 
 urlpatterns = [
     path("", views.live_map, name="live-map"),
@@ -13,10 +13,12 @@ urlpatterns = [
     path("figures/cases", figures.cases, name="figure-cases"),
     path("figures/bulletins", bulletins.page, name="bulletins"),
     path("figures/bulletins/<int:bulletin_id>.<str:format>", bulletins.download, name="bulletin"),
+    path("figures/returns", returns.page, name="returns"),
     path("figures/scores", scores.page, name="scores"),
     path("figures/exclusions", exclusions.page, name="exclusions"),
     path("figures/exclusions/<int:exclusion_id>", exclusions.decide, name="exclusion"),
     path("api/command/bulletins", bulletins.Bulletins.as_view()),
+    path("api/command/returns", returns.Returns.as_view()),
     path("api/command/scores", scores.Scores.as_view()),
     path("api/command/exclusions", exclusions.Exclusions.as_view()),
     path("api/command/exclusions/<int:exclusion_id>/decision", exclusions.ExclusionDecision.as_view()),

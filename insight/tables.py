@@ -1,6 +1,6 @@
 """Figures as a table that people read: named lines, an indicator a column, each with what was divided by what."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +70,7 @@ def tabulate(by: str, period: Period, scope: Scope, *, codes: Sequence[str] = ()
     else:
         lines = count_by(by, period, scope)
     lines = [line for line in lines if line.of is not None and any(line.counts.values())]
-    names = _names(by, [line.of for line in lines])
+    names = names_of(by, [line.of for line in lines])
     rows = [Row(str(line.of), names.get(line.of, str(line.of)), figures(line)) for line in lines]
     return Table(Row("", "", figures(count_all(period, scope))), sorted(rows, key=lambda row: row.name))
 
@@ -102,7 +102,8 @@ def _figure(one: Indicator, line: Line, choice: str) -> Figure:
     )
 
 
-def _names(by: str, keys: Sequence[Any]) -> dict[Any, str]:
+def names_of(by: str, keys: Iterable[Any]) -> dict[Any, str]:
+    """What the rows of a table by one of BY are called in the reader's language; one statement at most."""
     english = (get_language() or "").startswith("en")
     if by in LEVELS:
         units = GridUnit.objects.filter(pk__in=keys).defer("boundary")

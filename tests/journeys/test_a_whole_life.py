@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 import uuid_utils.compat as uuid
 from django.test import Client
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from fieldops.lifecycle import Submission
 from fieldops.models import CheckPolicy, Event, FilingCondition, Post, User
-from fieldops.returns import ping_pong
 from gridmap.models import Cell
+from insight.figures import Period, Scope
+from insight.returns import ping_pong
 from tests.conftest import holder_of, inside
 from tests.fieldops.test_checks import go_on_duty, worker_of
 from tests.fieldops.test_field_work import photo_for
@@ -145,7 +147,8 @@ def test_returned_three_times(dispatched: Event, dispatcher: User) -> None:
         f"/api/v1/work/{order.pk}/send-back", {"id": str(uuid.uuid7()), "note": "非我单位"}, format="json"
     )
     assert (refused.status_code, refused.json()["code"]) == (409, "returns_spent")
-    pairs = ping_pong(dispatched.district_id, since=dispatched.received_at, until=order.dispatched_at)
+    now = timezone.now()
+    pairs = ping_pong(Period(dispatched.received_at, now, now), Scope(dispatched.district_id))
     assert sum(pair.times for pair in pairs) >= 1
 
 
