@@ -14,8 +14,10 @@ import uuid_utils.compat as uuid
 from django.db import connection
 
 from fieldops.deadlines import Calendar, Clock, Limit, calendar_of
+from fieldops.intake.draft import DESK_CHANNELS
 from fieldops.lifecycle import SYSTEM, Actor, note_limits, take_step
 from fieldops.models import (
+    REPLY_HOURS,
     CallBack,
     Card,
     Channel,
@@ -26,6 +28,7 @@ from fieldops.models import (
     EventClass,
     FilingCondition,
     Found,
+    Matter,
     Post,
     Rating,
     Report,
@@ -71,6 +74,7 @@ READILY = {
     Step.EXPIRE: 2,
     Step.RESUME: 10,
     Step.CLOSE_SPECIALLY: 0.2,
+    Step.REPLY: 0.5,
 }
 PAUSES = [0] * 4 + [2, 5, 9, 20, 45, 120, 400, 1500, 6000]  # minutes
 LONGEST = 40  # steps
@@ -172,6 +176,7 @@ class Walker:
         channel = self.chance.choice(Channel.values)
         role = Role.GRID_WORKER if channel == Channel.FIELD_APP else Role.RESIDENT
         post, person = self.chance.choice(self.world.posts[role])
+        matter = self.chance.choice(list(Matter)) if channel in DESK_CHANNELS else ""
         life.reports.append(
             Report(
                 id=uuid.uuid7(),
@@ -185,6 +190,8 @@ class Walker:
                 y=40.6,
                 system="WGS84",
                 received_at=at,
+                matter=matter,
+                reply_due_at=at + timedelta(hours=REPLY_HOURS[matter]) if matter else None,
             )
         )
 
@@ -206,6 +213,8 @@ class Walker:
             return Step.REOPEN not in done and any(
                 one.rating == Rating.DISSATISFIED for one in life.call_backs
             )
+        if step == Step.REPLY:
+            return any(one.reply_due_at and one.replied_at is None for one in life.reports)
         if step == Step.ANSWER:
             return any(card.answered_at is None for card in life.cards)
         if step == Step.EXPIRE:
@@ -398,6 +407,10 @@ class Walker:
         asked.rating = self.chance.choices(Rating.values, (6, 2, 1))[0]
         asked.resolved = asked.rating != Rating.DISSATISFIED
         asked.reason = "" if asked.resolved else "没有解决"
+
+    def do_reply(self, life: Life, step: Transition, order: WorkOrder | None, at: datetime) -> None:
+        one = next(one for one in life.reports if one.reply_due_at and one.replied_at is None)
+        one.replied_at = at
 
     def do_supervise(self, life: Life, step: Transition, order: WorkOrder | None, at: datetime) -> None:
         life.cards.append(

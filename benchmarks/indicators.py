@@ -45,7 +45,10 @@ WITH s AS (
     SELECT DISTINCT ON (event_id) event_id, due_at, handled_at, finished_at FROM fieldops_workorder
     WHERE part = 'lead' AND dispatched_at < %(end)s ORDER BY event_id, dispatched_at DESC
 ), r AS (
-    SELECT event_id, count(*) AS n, (array_agg(channel ORDER BY received_at))[1] AS channel
+    SELECT event_id, count(*) AS n, (array_agg(channel ORDER BY received_at))[1] AS channel,
+        count(*) FILTER (WHERE replied_at < %(end)s OR (
+            reply_due_at < %(end)s AND (replied_at IS NULL OR replied_at >= %(end)s))) AS to_reply,
+        count(*) FILTER (WHERE replied_at < %(end)s AND replied_at <= reply_due_at) AS replied
     FROM fieldops_report WHERE received_at < %(end)s GROUP BY event_id
 ), b AS (
     SELECT event_id, count(*) AS asked, count(answered_at) AS n, count(*) FILTER (WHERE resolved) AS resolved,
@@ -65,7 +68,8 @@ WITH s AS (
 ), f AS (
     SELECT s.*, v.verify, v.verified, v.look, v.looked,
         c.committee_id, c.regional_group_id, c.street_id, c.community_id, c.party_group_id, w.handled_at,
-        r.n AS reports, r.channel, b.asked, b.n AS called, b.resolved, b.satisfied, b.basically, b.dissatisfied,
+        r.n AS reports, r.channel, r.to_reply, r.replied, b.asked, b.n AS called, b.resolved, b.satisfied,
+        b.basically, b.dissatisfied,
         k.n AS cards, k.answered AS cards_answered, handled_at <= w.due_at AS in_time,
         s.closing > coalesce(reopening, 0) AND handled_at IS NOT NULL AS closed,
         (NOT voided AND (handled_at IS NOT NULL OR (w.due_at < %(end)s
@@ -91,7 +95,8 @@ SELECT coalesce(party_group_id, community_id, street_id, regional_group_id, comm
     count(*) FILTER (WHERE NOT voided AND checked >= handled_at), sum(returns),
     count(*) FILTER (WHERE returns > 1), count(reopened), coalesce(sum(asked), 0), coalesce(sum(called), 0),
     coalesce(sum(resolved), 0), coalesce(sum(satisfied), 0), coalesce(sum(basically), 0),
-    coalesce(sum(dissatisfied), 0), coalesce(sum(cards), 0), coalesce(sum(cards_answered), 0),
+    coalesce(sum(dissatisfied), 0), sum(to_reply), sum(replied), coalesce(sum(cards), 0),
+    coalesce(sum(cards_answered), 0),
     coalesce(sum(verify), 0), coalesce(sum(verified), 0), coalesce(sum(look), 0), coalesce(sum(looked), 0)
 FROM f GROUP BY GROUPING SETS ((committee_id), (regional_group_id), (street_id), (community_id), (party_group_id))
 """

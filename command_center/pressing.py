@@ -1,4 +1,4 @@
-"""Supervision and call-backs at the command center: what the case panel offers, and the two queues."""
+"""Supervision, call-backs and replies at the command center: what the case panel offers, and the queues."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from fieldops import satisfaction, supervision
+from fieldops import replies, satisfaction, supervision
 from fieldops.lifecycle import Submission
 from fieldops.models import Card, Event, Post, Rating, User
 from fieldops.status import Step
@@ -31,6 +31,7 @@ class PressingIn(serializers.Serializer):
     measures = serializers.CharField(required=False, max_length=2000)
     new_deadline = serializers.DateTimeField(required=False)
     call_back = serializers.UUIDField(required=False)
+    report = serializers.UUIDField(required=False)
     rating = serializers.ChoiceField(Rating.choices, required=False)
     resolved = serializers.BooleanField(required=False)
 
@@ -65,17 +66,29 @@ def _rate(event_id: UUID, by: User, given: dict[str, Any]) -> None:
     )
 
 
+def _reply(event_id: UUID, by: User, given: dict[str, Any]) -> None:
+    replies.reply(
+        _need(given, "report")["report"], by=by, words=given["reason"], version=given.get("version")
+    )
+
+
 DO: dict[str, Callable[[UUID, User, dict[str, Any]], Any]] = {
     Step.SUPERVISE.value: _supervise,
     Step.ANSWER.value: _answer,
     Step.RATE.value: _rate,
+    Step.REPLY.value: _reply,
 }
 YES_NO = [{"value": "true", "label": gettext_lazy("Yes")}, {"value": "false", "label": gettext_lazy("No")}]
 
 
 def fields(step: Step, event: Event, posts: list[Post]) -> list[dict[str, Any]] | None:
     """The fields of one of these steps; None where there is nothing to take it about."""
-    find = {Step.SUPERVISE: _to_supervise, Step.ANSWER: _to_answer, Step.RATE: _to_rate}
+    find = {
+        Step.SUPERVISE: _to_supervise,
+        Step.ANSWER: _to_answer,
+        Step.RATE: _to_rate,
+        Step.REPLY: _to_reply,
+    }
     return find[step](event, posts)
 
 
@@ -130,6 +143,22 @@ def _to_rate(event: Event, posts: list[Post]) -> list[dict[str, Any]] | None:
     ]
 
 
+def _to_reply(event: Event, posts: list[Post]) -> list[dict[str, Any]] | None:
+    waiting = [
+        {
+            "value": str(one.pk),
+            "label": " ".join(filter(None, [one.get_channel_display(), one.external_number])),
+        }
+        for one in replies.owed_for(event)
+    ]
+    if not waiting:
+        return None
+    return [
+        _field("report", _("To"), choices=waiting, value=waiting[0]["value"]),
+        _field("reason", _("What the reporter is told; it names nobody"), kind="text"),
+    ]
+
+
 class Supervisions(CommandView):
     """The cards that nobody has answered."""
 
@@ -144,6 +173,14 @@ class CallBacks(CommandView):
     def get(self, request: Request) -> Response:
         """The queue of the desks that call, most urgent first, contacts masked."""
         return Response({"call_backs": satisfaction.to_call(self.person, self.posts)})
+
+
+class Replies(CommandView):
+    """Reporters who are owed a reply."""
+
+    def get(self, request: Request) -> Response:
+        """What the viewer's desk owes, most urgent first, with how far each case is."""
+        return Response({"replies": replies.owed_by(self.person, self.posts)})
 
 
 class CallBackContact(CommandView):

@@ -38,6 +38,7 @@ urlpatterns = [
     path("api/command/people-accesses", elements.Accesses.as_view()),
     path("api/command/undelivered", api.Undelivered.as_view()),
     path("api/command/supervisions", pressing.Supervisions.as_view()),
+    path("api/command/replies", pressing.Replies.as_view()),
     path("api/command/call-backs", pressing.CallBacks.as_view()),
     path("api/command/call-backs/<uuid:call_back_id>/contact", pressing.CallBackContact.as_view()),
     path("api/command/shifts", api.Shifts.as_view()),

@@ -47,6 +47,7 @@ GROUPS: list[tuple[Any, dict[str, str]]] = [
             "fieldops.supervisionrule": "notification_important",
             "fieldops.checkpolicy": "fact_check",
             "fieldops.callbackpolicy": "reviews",
+            "fieldops.replylimit": "reply",
             "gridmap.calendarday": "calendar_month",
         },
     ),

@@ -25,6 +25,7 @@ from .models import (
     Holding,
     IntakePolicy,
     Post,
+    ReplyLimit,
     ResponsibilityRule,
     SegmentChief,
     StageLimit,
@@ -172,6 +173,13 @@ class CallBackPolicyAdmin(RuleAdmin):
     """How long reporters are waited for, and until when they have a case reopened."""
 
     list_display = ["district", "answer_days", "reopen_days"]
+
+
+@admin.register(ReplyLimit)
+class ReplyLimitAdmin(RuleAdmin):
+    """How soon those are told what came of it who reported through a desk."""
+
+    list_display = ["district", "matter", "hours"]
 
 
 @admin.register(CheckPolicy)

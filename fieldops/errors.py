@@ -123,6 +123,11 @@ class AlreadyAnswered(Conflict):
     title = _("This is answered already")
 
 
+class AlreadyReplied(Conflict):
+    code = "already_replied"
+    title = _("This reporter has a reply already")
+
+
 class CallBackOver(Conflict):
     code = "call_back_over"
     title = _("This call-back is over: nobody answered it in time")

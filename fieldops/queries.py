@@ -116,6 +116,8 @@ def whole_case(event: Event) -> dict[str, Any]:
                 "channel_label": report.get_channel_display(),
                 "reported_at": report.received_at.isoformat(),
                 "reporter": _who_reported(report),
+                "reply_due_at": _iso(report.reply_due_at),
+                "replied_at": _iso(report.replied_at),
             }
             for report in reports
         ],

@@ -122,6 +122,7 @@ class Step(models.TextChoices):
     LEAD_HANDLE = "lead_handle", _("The lead is done; assistants are not")
     RECLASSIFY = "reclassify", _("Reclassify")
     CLOSE_SPECIALLY = "close_specially", _("Close in error or as a special case")
+    REPLY = "reply", _("Reply to the reporter")
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,7 @@ def _row(
 S, R = Status, Role
 IN_A_CELL = tuple(status for status in Status if status != Status.REPORTED and status not in FINAL)
 ONCE_FILED = tuple(status for status in IN_A_CELL if status not in (S.LOCATED, S.ACCEPTED, S.VERIFYING))
+ONCE_LOCATED = (*IN_A_CELL, *sorted(FINAL))
 WITH_WORK = (S.ASSIGNED, S.DISPATCHED, S.TAKEN_ON, S.DEFERRED)
 WHO_CHECKS = (R.GRID_WORKER, R.STREET_CHIEF, R.DISPATCHER, R.SHIFT_LEADER)
 TABLE: dict[Step, Rule] = {
@@ -229,4 +231,6 @@ TABLE: dict[Step, Rule] = {
         (S.FILED, S.ASSIGNED, S.DISPATCHED, S.TAKEN_ON), None, R.DISPATCHER, R.SHIFT_LEADER, needs_reason=True
     ),
     Step.CLOSE_SPECIALLY: _row(ONCE_FILED, S.CLOSED, R.SHIFT_LEADER, needs_reason=True),
+    # To those who reported through a desk; its words are the reason.
+    Step.REPLY: _row(ONCE_LOCATED, None, R.INTAKE_OPERATOR, R.SHIFT_LEADER, needs_reason=True),
 }

@@ -98,6 +98,8 @@ COUNTS = {
         Count("satisfied", _("Satisfied"), "satisfied"),
         Count("basically", _("Basically satisfied"), "basically"),
         Count("dissatisfied", _("Dissatisfied"), "dissatisfied"),
+        Count("to_reply", _("Replies owed"), "to_reply"),
+        Count("replied_in_time", _("Replied in time"), "replied_in_time"),
         Count("supervised", _("Cards given"), "supervised"),
         Count("supervised_answered", _("Cards answered in time"), "supervised_answered"),
         Count("to_verify", _("Verifications to do on site"), "to_verify"),
@@ -112,7 +114,8 @@ _CASES = """
 WITH concerned AS NOT MATERIALIZED (
     SELECT e.id, e.event_class_id, e.cell_id FROM fieldops_event e
     WHERE e.district_id = %(district)s AND e.received_at < %(until)s
-        AND (e.is_open OR e.updated_at >= %(begin)s)
+        AND (e.is_open OR e.updated_at >= %(begin)s OR e.id IN (
+            SELECT event_id FROM fieldops_report WHERE reply_due_at >= %(begin)s AND replied_at IS NULL))
 ),
 steps AS (
     SELECT t.event_id,
@@ -148,7 +151,12 @@ orders AS (
 ),
 reports AS (
     SELECT r.event_id, count(*) FILTER (WHERE r.received_at >= %(begin)s) AS reports,
-        (array_agg(r.channel ORDER BY r.received_at, r.id))[1] AS channel
+        (array_agg(r.channel ORDER BY r.received_at, r.id))[1] AS channel,
+        count(*) FILTER (WHERE r.replied_at >= %(begin)s AND r.replied_at < %(until)s OR (
+            r.reply_due_at >= %(begin)s AND r.reply_due_at < %(until)s
+            AND (r.replied_at IS NULL OR r.replied_at >= %(until)s))) AS to_reply,
+        count(*) FILTER (WHERE r.replied_at >= %(begin)s AND r.replied_at < %(until)s
+            AND r.replied_at <= r.reply_due_at) AS replied_in_time
     FROM concerned JOIN fieldops_report r ON r.event_id = concerned.id
     WHERE r.received_at < %(until)s GROUP BY r.event_id
 ),
@@ -205,7 +213,8 @@ cases AS (
         orders.handled_at IS NULL AND (orders.open OR orders.ended_late) AS unhandled,
         {organisations},
         {people},
-        coalesce(reports, 0) AS reports, channel,
+        coalesce(reports, 0) AS reports, channel, coalesce(to_reply, 0) AS to_reply,
+        coalesce(replied_in_time, 0) AS replied_in_time,
         coalesce(asked_back, 0) AS asked_back, coalesce(called_back, 0) AS called_back,
         coalesce(resolved, 0) AS resolved, coalesce(satisfied, 0) AS satisfied,
         coalesce(basically, 0) AS basically, coalesce(dissatisfied, 0) AS dissatisfied,

@@ -215,6 +215,12 @@ def response_rate(n: Any) -> Fraction:
     return n.responded, n.reported
 
 
+@indicator(_("Replied on time"))
+def replied_on_time_rate(n: Any) -> Fraction:
+    """按时回复率. Replies within the limit to those who reported through a desk, of the replies given or fallen due."""
+    return n.replied_in_time, n.to_reply
+
+
 @indicator(_("Resolution"))
 def resolution_rate(n: Any) -> Fraction:
     """解决率. Call-backs that say it is resolved, of those answered, or of all asked."""

@@ -12,7 +12,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from fieldops.lifecycle import has_words
-from fieldops.models import Channel, CheckKind, Found, Part
+from fieldops.models import Channel, CheckKind, Found, Matter, Part
 from gridmap.coordinates import CoordinateSystem
 from realtime.positions import MOST_IN_A_BATCH
 
@@ -123,6 +123,12 @@ class ReportIn(PositionMixin):
         help_text="It is being put right on the spot: dispatched to nobody until `self-handled` says so.",
     )
     external_number = TextField(max_length=60, required=False, allow_blank=True)
+    matter = NamedChoiceField(
+        Matter.choices,
+        required=False,
+        allow_blank=True,
+        help_text="What a desk takes down: how soon a reply is owed.",
+    )
     contact = ContactIn(required=False, allow_null=True)
 
 

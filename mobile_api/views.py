@@ -166,6 +166,7 @@ class Reports(FieldView):
                 accuracy_m=given.get("accuracy_m"),
                 device_time=given.get("reported_at"),
                 external_number=given.get("external_number", ""),
+                matter=given.get("matter", ""),
                 contact_name=contact.get("name", ""),
                 contact_phone=contact.get("phone", ""),
             )

@@ -23,8 +23,8 @@ from devstack.places import Place, free_port
 from devstack.stack import start_servers
 from devstack.supervisor import Supervisor
 from fieldops.demo import load_demo
-from fieldops.intake import Draft, Receipt, receive
-from fieldops.models import Channel, Event, EventClass, FilingCondition, Post, User
+from fieldops.intake import Draft, Receipt, channel_for, receive
+from fieldops.models import Event, EventClass, FilingCondition, Post, User
 from fieldops.rights import current_posts
 from gridmap.models import Cell
 
@@ -213,13 +213,12 @@ def inside(cell: Cell) -> tuple[float, float]:
 def draft_of(reporter: User, cell: Cell, event_class: EventClass, **changes: Any) -> Draft:
     x, y = inside(cell)
     post = current_posts(reporter)[0]
-    channel = Channel.RESIDENT_APP if post.role == "resident" else Channel.FIELD_APP
     facts: dict[str, Any] = {
         "id": uuid.uuid7(),
         "digest": "d" * 64,
         "reporter": reporter,
         "post": post,
-        "channel": channel,
+        "channel": channel_for([post])[1],
         "class_key": event_class.key,
         "description": "现场情况说明",
         "x": x,

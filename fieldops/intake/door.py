@@ -1,12 +1,13 @@
 """The only door: one transaction from a draft to a located case, and to a dispatched one where policy allows."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.gis.geos import Point
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Subquery
 from django.db.models.functions import JSONObject
 
 from fieldops.assignment import Assignment, find_responsible
@@ -24,11 +25,14 @@ from fieldops.errors import (
 )
 from fieldops.lifecycle import SYSTEM, Actor, now, record, take_step
 from fieldops.models import (
+    REPLY_HOURS,
     Event,
     EventClass,
     FilingCondition,
     IntakePolicy,
     Kind,
+    Matter,
+    ReplyLimit,
     Report,
     Transition,
     WorkOrder,
@@ -39,7 +43,7 @@ from fieldops.status import Step
 from gridmap.locate import UNIT_FIELDS, Location, give_organisations, locate
 from gridmap.models import CalendarDay, Cell, Component, GridUnit
 
-from .draft import Draft
+from .draft import DESK_CHANNELS, Draft
 
 ATTEMPTS = 3
 
@@ -118,6 +122,8 @@ def _take_in(draft: Draft) -> Receipt:
         reporter=draft.reporter,
         post=draft.post,
         external_number=draft.external_number,
+        matter=facts["matter"],
+        reply_due_at=at + timedelta(hours=facts["reply_hours"]) if facts["matter"] else None,
         digest=draft.digest,
         description=draft.description,
         x=draft.x,
@@ -197,6 +203,7 @@ def _look_up(draft: Draft, cell: Cell, point: Point) -> tuple[EventClass, dict[s
     And for the names of the cell's organisations, which the receipt tells.
     """
     kind, _, code = draft.class_key.partition("/")
+    matter = (draft.matter or Matter.GENERAL) if draft.channel in DESK_CHANNELS else ""
     found = (
         EventClass.objects.filter(
             edition=cell.district.class_edition, kind=kind, major=code[:2], minor=code[2:]
@@ -224,6 +231,9 @@ def _look_up(draft: Draft, cell: Cell, point: Point) -> tuple[EventClass, dict[s
                 )
             ),
             limits=limits_of(cell.district_id),
+            reply_hours=Subquery(
+                ReplyLimit.objects.filter(district=cell.district_id, matter=matter).values("hours")
+            ),
         )
         .first()
     )
@@ -242,6 +252,8 @@ def _look_up(draft: Draft, cell: Cell, point: Point) -> tuple[EventClass, dict[s
         "near": found.near,
         "calendar": found.calendar,
         "limits": found.limits,
+        "matter": matter,
+        "reply_hours": found.reply_hours or (REPLY_HOURS[Matter(matter)] if matter else None),
     }
     return found, facts
 

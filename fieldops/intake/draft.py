@@ -8,12 +8,14 @@ from fieldops.errors import NotPermitted
 from fieldops.models import Channel, Post, User
 from fieldops.status import Role
 
+# What a desk takes down for somebody, who is owed a reply.
+DESK_CHANNELS = (Channel.HOTLINE_12345, Channel.NETIZEN_MESSAGE, Channel.SERVICE_HALL)
 # Through which channels a role files reports; the first is meant when none is named.
 _CHANNELS: dict[str, tuple[Channel, ...]] = {
     Role.GRID_WORKER: (Channel.FIELD_APP,),
     Role.STREET_CHIEF: (Channel.FIELD_APP,),
     Role.DEPARTMENT_HANDLER: (Channel.FIELD_APP,),
-    Role.INTAKE_OPERATOR: (Channel.HOTLINE_12345, Channel.NETIZEN_MESSAGE, Channel.SERVICE_HALL),
+    Role.INTAKE_OPERATOR: DESK_CHANNELS,
     Role.RESIDENT: (Channel.RESIDENT_APP,),
 }
 
@@ -56,5 +58,7 @@ class Draft:
     accuracy_m: float | None = None
     device_time: datetime | None = None
     external_number: str = ""
+    # What kind of matter it is, where a reply is owed; a general one unless said otherwise.
+    matter: str = ""
     contact_name: str = ""
     contact_phone: str = ""

@@ -15,6 +15,7 @@ from .history import (
     HoldingChange,
     IntakePolicyChange,
     PostChange,
+    ReplyLimitChange,
     ResponsibilityRuleChange,
     SegmentChiefChange,
     StageLimitChange,
@@ -23,6 +24,7 @@ from .history import (
 from .keeping import AccessAct, AccessPurpose, ElementAccess, ElementAct, ElementSubmission, SegmentChief
 from .people import Holding, Post, User
 from .reckoning import Reckoning
+from .replies import REPLY_HOURS, Matter, ReplyLimit
 from .rules import Channel, IntakePolicy, Party, ResponsibilityRule, Stage, StageLimit
 from .satisfaction import CallBack, CallBackPolicy, ContactAccess, Rating, Way
 from .standard import EventClass, FilingCondition, Kind, LimitUnit
@@ -30,6 +32,7 @@ from .supervision import Card, Occasion, Supervision, SupervisionRule
 
 __all__ = [
     "BY_WORK",
+    "REPLY_HOURS",
     "AccessAct",
     "AccessPurpose",
     "CallBack",
@@ -60,6 +63,7 @@ __all__ = [
     "IntakePolicyChange",
     "Kind",
     "LimitUnit",
+    "Matter",
     "Occasion",
     "Part",
     "Party",
@@ -68,6 +72,8 @@ __all__ = [
     "PostChange",
     "Rating",
     "Reckoning",
+    "ReplyLimit",
+    "ReplyLimitChange",
     "Report",
     "ResponsibilityRule",
     "ResponsibilityRuleChange",

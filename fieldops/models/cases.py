@@ -14,6 +14,7 @@ from gridmap.models import WGS84, Cell, Component, Department, District
 from ..status import FINAL, MAX_EXTENSIONS, PHASE, Role, Status, Step
 from .keys import uuid_key
 from .people import Post
+from .replies import Matter
 from .rules import Channel
 from .standard import EventClass, FilingCondition
 
@@ -236,11 +237,22 @@ class Report(models.Model):
     contact_phone = models.CharField(_("telephone"), max_length=30, blank=True)
     device_time = models.DateTimeField(_("time on the device"), null=True, blank=True)
     received_at = models.DateTimeField(_("received"))
+    # Only of what came through a desk: an app shows its reporter how things stand.
+    matter = models.CharField(_("kind of matter"), max_length=10, choices=Matter, blank=True)
+    reply_due_at = models.DateTimeField(_("reply due"), null=True, blank=True)
+    replied_at = models.DateTimeField(_("replied"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("report")
         verbose_name_plural = _("reports")
         ordering = ["received_at"]
+        indexes = [
+            models.Index(
+                fields=["reply_due_at"],
+                condition=Q(reply_due_at__isnull=False, replied_at__isnull=True),
+                name="replies_owed",
+            ),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(system__regex=DECLARED_SYSTEM), name="a_position_names_its_coordinate_system"
@@ -248,6 +260,11 @@ class Report(models.Model):
             models.CheckConstraint(
                 condition=Q(accuracy_m__isnull=True) | Q(accuracy_m__gte=0),
                 name="an_accuracy_is_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(matter="", reply_due_at__isnull=True, replied_at__isnull=True)
+                | (Q(matter__in=Matter.values) & Q(reply_due_at__isnull=False)),
+                name="a_reply_is_due_by_the_kind_of_matter",
             ),
         ]
 

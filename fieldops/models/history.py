@@ -5,6 +5,7 @@ from gridmap.models.history import kept_history
 from .checks import CheckPolicy
 from .keeping import SegmentChief
 from .people import Holding, Post
+from .replies import ReplyLimit
 from .rules import IntakePolicy, ResponsibilityRule, StageLimit
 from .satisfaction import CallBackPolicy
 from .standard import EventClass, FilingCondition
@@ -45,6 +46,10 @@ class SupervisionRuleChange(kept_history(SupervisionRule)):  # type: ignore[misc
 
 class CallBackPolicyChange(kept_history(CallBackPolicy)):  # type: ignore[misc]
     """A state of a policy for call-backs."""
+
+
+class ReplyLimitChange(kept_history(ReplyLimit)):  # type: ignore[misc]
+    """A state of a limit for replies."""
 
 
 class SegmentChiefChange(kept_history(SegmentChief)):  # type: ignore[misc]

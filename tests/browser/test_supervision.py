@@ -13,7 +13,7 @@ from devstack.clients import PASSWORD
 from tests.conftest import Served, database
 
 # Far enough apart that none is taken for the other's.
-PLACES = iter([(110.015, 40.652), (110.02, 40.655), (110.025, 40.658), (110.01, 40.65)])
+PLACES = iter([(110.022, 40.648), (110.015, 40.652), (110.02, 40.655), (110.025, 40.658), (110.01, 40.65)])
 
 
 @pytest.fixture
@@ -122,3 +122,34 @@ def test_a_desk_calls_a_reporter(log_in: Any, filed: dict[str, Any]) -> None:
     expect(entry).to_contain_text("满意", timeout=10_000)
     entry.scroll_into_view_if_needed()
     picture(page, "rated")
+
+
+def test_a_desk_replies_to_a_caller(log_in: Any, served: Served) -> None:
+    with httpx.Client(base_url=served.url, timeout=20) as http:
+        who = {"username": "intake2", "password": PASSWORD}
+        http.headers["Authorization"] = f"Token {http.post('/api/v1/login', json=who).json()['token']}"
+        x, y = next(PLACES)
+        body = {
+            "id": str(uuid.uuid7()),
+            "class": "event/0105",
+            "description": "来电反映沿街垃圾",
+            "x": x,
+            "y": y,
+        }
+        more = {"system": "WGS84", "external_number": "BT-12345-88", "matter": "emergency"}
+        event = http.post("/api/v1/reports", json=body | more).json()["event"]
+    page: Page = log_in("intake2")
+    row = page.locator(f'[data-testid="reply-row"][data-event-id="{event["id"]}"]')
+    row.wait_for(state="attached", timeout=15_000)
+    page.get_by_test_id("reply-count").click()
+    expect(row).to_contain_text("BT-12345-88")
+    picture(page, "reply-queue")
+    row.locator("button").first.click()
+    panel = page.get_by_test_id("event-panel")
+    panel.get_by_test_id("action-reply").click(timeout=10_000)
+    panel.get_by_test_id("field-reason").fill("已派环卫人员，两小时内清理完毕")
+    picture(page, "reply")
+    panel.get_by_test_id("action-submit").click()
+    expect(panel).to_contain_text("已回复", timeout=10_000)
+    picture(page, "replied")
+    row.wait_for(state="detached", timeout=15_000)

@@ -107,3 +107,30 @@ def test_open_cards_of_ended_cases_are_moot(enter: Any, dispatched: Event, super
     Event.objects.filter(pk=dispatched.pk).update(status="closed")
     assert desk.get("/api/command/supervisions").json()["supervisions"] == []
     assert Supervision.objects.get().answered_at is None
+
+
+def test_a_desk_replies_to_whom_it_took_a_report_down_for(
+    enter: Any, file_report: Any, intake_operator: User, dispatcher: User, outsider: User
+) -> None:
+    receipt = file_report(intake_operator, matter="utility", external_number="12345-2026-7")
+    desk = enter(intake_operator)
+    [owed] = desk.get("/api/command/replies").json()["replies"]
+    assert (owed["number"], owed["external_number"], owed["matter"]) == (
+        receipt.event.number, "12345-2026-7", "utility",
+    )  # fmt: skip
+    for other in (dispatcher, outsider):
+        assert enter(other).get("/api/command/replies").json().get("replies", []) == []
+        assert act(enter(other), receipt.event, "reply", report=owed["id"], reason="x").status_code in (
+            403,
+            404,
+        )
+    form = offered(desk, receipt.event)["reply"]
+    assert form["report"]["choices"] == [{"value": owed["id"], "label": "12345热线 12345-2026-7"}]
+    refused = act(desk, receipt.event, "reply", reason="已安排")
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, "#/report")
+    detail = act(desk, receipt.event, "reply", report=owed["id"], reason="已安排市政部门处理").json()
+    assert detail["reports"][0]["replied_at"] is not None
+    assert "reply" not in {action["name"] for action in detail["actions"]}
+    again = act(desk, receipt.event, "reply", report=owed["id"], reason="已安排市政部门处理")
+    assert (again.status_code, again.json()["code"]) == (409, "already_replied")
+    assert desk.get("/api/command/replies").json() == {"replies": []}

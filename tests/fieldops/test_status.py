@@ -23,6 +23,7 @@ WORK = {
     **dict.fromkeys(("assist", "whistle", "release", "reclassify", "lead_handle"), "taken_on"),
     **dict.fromkeys(("assist_take_on", "arrive", "assist_handle", "assist_back"), "taken_on"),
     "close_specially": "closed",
+    "reply": "taken_on",
 }
 PENDING = {
     "extend": {**WORK, "extend": "taken_on", "refuse": "taken_on"},
@@ -88,6 +89,7 @@ def test_turning_away_always_needs_a_reason() -> None:
         "release",
         "reclassify",
         "close_specially",
+        "reply",
     }
     assert {s.value for s in Step if TABLE[s].needs_photo} == {
         "handle",
@@ -101,7 +103,7 @@ def test_turning_away_always_needs_a_reason() -> None:
 def test_every_state_has_a_phase_and_only_final_ones_lead_nowhere() -> None:
     assert set(PHASE) == set(Status)
     for status in Status:
-        leads_somewhere = any(status in rule.sources for rule in TABLE.values())
+        leads_somewhere = any(status in rule.sources and rule.target for rule in TABLE.values())
         # A reporter may have a closed case reopened.
         assert leads_somewhere != (status in FINAL - {Status.CLOSED})
 

@@ -18,7 +18,7 @@ import uuid_utils.compat as uuid
 from django.db import transaction
 from django.utils import timezone
 
-from fieldops import approvals, desk, fieldwork, followup, joint, moving, satisfaction, supervision
+from fieldops import approvals, desk, fieldwork, followup, joint, moving, replies, satisfaction, supervision
 from fieldops.errors import DomainError, NotFound
 from fieldops.intake import receive
 from fieldops.lifecycle import SYSTEM, Actor, Submission, now, record, take_step
@@ -125,7 +125,7 @@ def scene_of(cell: Cell, event_class: EventClass) -> Scene:
     called = Report.objects.create(
         id=uuid.uuid7(), event=event, channel="hotline_12345", reporter=by_role["intake_operator"], digest="d" * 64,
         description="来电", contact_phone="13800000000", x=event.point.x, y=event.point.y, system="WGS84",
-        received_at=timezone.now(),
+        received_at=timezone.now(), matter="general", reply_due_at=timezone.now() + timedelta(days=7),
     )  # fmt: skip
     departments = [
         post.department
@@ -407,6 +407,9 @@ DOORS: dict[Step, Door] = {
     Step.RELEASE: lambda s, by: joint.release(s.event.pk, by=by, order_id=s.order("called"), reason="不需要"),
     Step.RECLASSIFY: _reclassify,
     Step.CLOSE_SPECIALLY: lambda s, by: desk.close_specially(s.event.pk, by=by, closing="special", reason="已拆除"),
+    Step.REPLY: lambda s, by: replies.reply(
+        s.event.reports.get(channel="hotline_12345").pk, by=by, words="已安排处理"
+    ),
 }  # fmt: skip
 
 
@@ -442,6 +445,7 @@ def written(s: Scene) -> list[Any]:
             s.event.work_orders.all(),
             Check.objects.filter(event=s.event),
             CallBack.objects.filter(event=s.event),
+            s.event.reports.all(),
             Supervision.objects.filter(event=s.event),
         )
     ]

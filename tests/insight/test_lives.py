@@ -167,6 +167,11 @@ def _count_one(life: Life, begin: datetime, end: datetime) -> Counter[str]:
             n["called_back"] += 1
             n["resolved"] += bool(call.resolved)
             n[call.rating] += 1
+    for one in life.reports:
+        replied = one.replied_at is not None and one.replied_at < end
+        if within(one.replied_at) or (not replied and within(one.reply_due_at)):
+            n["to_reply"] += 1
+            n["replied_in_time"] += replied and one.replied_at <= one.reply_due_at  # type: ignore[operator]
     for card in life.cards:
         if within(card.asked_at):
             n["supervised"] += 1

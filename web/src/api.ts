@@ -7,6 +7,7 @@ import type {
   ElementCounts,
   ElementDetail,
   FieldValue,
+  OwedReply,
   Place,
   ProblemBody,
   Session,
@@ -53,6 +54,9 @@ export const loadSupervisions = (): Promise<{ supervisions: Supervision[] }> => 
 
 /** The reporters whom the viewer's desk is to call. */
 export const loadCallBacks = (): Promise<{ call_backs: CallBack[] }> => request('/api/command/call-backs');
+
+/** The reporters whom the viewer's desk owes a reply. */
+export const loadReplies = (): Promise<{ replies: OwedReply[] }> => request('/api/command/replies');
 
 /** Whom to call; the server writes down who asks. */
 export const loadContact = (callBack: string): Promise<{ name: string; phone: string }> =>

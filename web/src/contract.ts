@@ -250,7 +250,15 @@ export interface Detail extends Frame {
   levels: LevelName[];
   doubt: { accuracy_m: number | null; outside_m: number | null; candidates: { code: string; community: string; share: number }[] } | null;
   responsibility: { department: string; why: string } | null;
-  reports: { id: string; channel_label: string; reported_at: string; reporter: string }[];
+  reports: {
+    id: string;
+    channel_label: string;
+    reported_at: string;
+    reporter: string;
+    /** Where a desk took it down. */
+    reply_due_at: string | null;
+    replied_at: string | null;
+  }[];
   work_orders: WorkOrder[];
   photos: Photo[];
   timeline: TimelineEntry[];
@@ -266,6 +274,21 @@ export interface Detail extends Frame {
   returns: number;
   nearby: string[];
   actions: Action[];
+}
+
+/** Somebody who reported through a desk and waits to be told what came of it. */
+export interface OwedReply {
+  id: string;
+  event: string;
+  number: string;
+  class: string;
+  status: string;
+  status_label: string;
+  channel_label: string;
+  external_number: string;
+  matter: string;
+  matter_label: string;
+  reply_due_at: string;
 }
 
 /** The cell of a place, as the server resolves it. */

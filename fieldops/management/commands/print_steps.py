@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management import BaseCommand
 from django.utils.translation import override
 
-from fieldops.status import IN_A_CELL, ONCE_FILED, TABLE, Role, Rule, Status, Step
+from fieldops.status import IN_A_CELL, ONCE_FILED, ONCE_LOCATED, TABLE, Role, Rule, Status, Step
 
 HEAD = """\
 # Steps 案卷流程
@@ -21,6 +21,7 @@ and, where it is handled, on the district's policy of checks (`CheckPolicy`).
 """
 NAMED = {
     frozenset(IN_A_CELL): ("*any open state*", "任一未结状态"),
+    frozenset(ONCE_LOCATED): ("*any, open or ended*", "任一状态，含已结"),
     frozenset(ONCE_FILED): ("*any, once filed*", "立案后任一状态"),
 }
 

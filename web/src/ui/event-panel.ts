@@ -410,7 +410,18 @@ function photos(detail: Detail): Node | null {
 }
 
 const report = (one: Detail['reports'][number]): Node =>
-  el('p', { class: 'report' }, el('span', { class: 'strong' }, one.channel_label), ` ${shortTime(one.reported_at)} ${one.reporter}`);
+  el(
+    'p',
+    { class: 'report' },
+    el('span', { class: 'strong' }, one.channel_label),
+    ` ${shortTime(one.reported_at)} ${[one.reporter, replied(one)].filter(Boolean).join(' · ')}`,
+  );
+
+/** Whoever reported through a desk is owed a reply. */
+function replied(one: Detail['reports'][number]): string {
+  if (one.replied_at) return t('report.replied', { time: shortTime(one.replied_at) });
+  return one.reply_due_at ? t('report.reply_due', { time: shortTime(one.reply_due_at) }) : '';
+}
 
 /** Newest first: what happened last is what the operator asks about. Steps, and between them the facts of delivery. */
 function timeline(entries: TimelineEntry[], facts: DeliveryFact[]): Node {

@@ -1,5 +1,5 @@
-import { loadCallBacks, loadContact, loadSupervisions, loadUndelivered, Problem } from '../api';
-import type { CallBack, Supervision, UndeliveredLetter } from '../contract';
+import { loadCallBacks, loadContact, loadReplies, loadSupervisions, loadUndelivered, Problem } from '../api';
+import type { CallBack, OwedReply, Supervision, UndeliveredLetter } from '../contract';
 import { t } from '../i18n';
 import { dueIn, serverNow, shortTime } from '../time';
 import { sayProblem } from './action-forms';
@@ -17,7 +17,7 @@ class Queue {
   private shown = '';
 
   constructor(
-    private readonly name: 'undelivered' | 'supervision' | 'call-back',
+    private readonly name: 'undelivered' | 'supervision' | 'reply' | 'call-back',
     private readonly load: () => Promise<Rows>,
     private readonly onSelect: (event: string) => void,
   ) {
@@ -56,7 +56,7 @@ class Queue {
   }
 }
 
-/** What waits for somebody: letters that no device acknowledges, cards without an answer, reporters to call. */
+/** What waits for somebody: letters that no device acknowledges, cards without an answer, replies owed, reporters to call. */
 export class Queues {
   readonly element: HTMLElement;
   private readonly queues: Queue[];
@@ -65,6 +65,7 @@ export class Queues {
     this.queues = [
       new Queue('undelivered', () => loadUndelivered().then(({ letters }) => letters.map(letterRow)), onSelect),
       new Queue('supervision', () => loadSupervisions().then(({ supervisions }) => supervisions.map(cardRow)), onSelect),
+      new Queue('reply', () => loadReplies().then(({ replies }) => replies.map(replyRow)), onSelect),
       new Queue('call-back', () => loadCallBacks().then(({ call_backs }) => call_backs.map(callRow)), onSelect),
     ];
     this.element = el('div', { class: 'queues' }, ...this.queues.map((queue) => queue.element));
@@ -93,6 +94,19 @@ const cardRow = (card: Supervision): Rows[number] => ({
   title: `${card.number} ${card.class}`,
   late: Date.parse(card.answer_due_at) < serverNow(),
   facts: [card.card_label, card.post, card.level_label, dueIn(card.answer_due_at), card.mine ? t('supervision.mine') : null],
+});
+
+const replyRow = (reply: OwedReply): Rows[number] => ({
+  id: reply.id,
+  event: reply.event,
+  title: `${reply.number} ${reply.class}`,
+  late: Date.parse(reply.reply_due_at) < serverNow(),
+  facts: [
+    [reply.channel_label, reply.external_number].filter(Boolean).join(' '),
+    reply.matter_label,
+    dueIn(reply.reply_due_at),
+    reply.status_label,
+  ],
 });
 
 const callRow = (call: CallBack): Rows[number] => ({
