@@ -108,7 +108,7 @@ def _to_supervise(event: Event, posts: list[Post]) -> list[dict[str, Any]] | Non
     told = [{"value": one.post.pk, "label": f"{one.post.name}（{one.level_label or acts}）"} for one in able]
     return [
         _field("card", _("Card"), choices=_choices(Card), value=Card.REMINDER.value),
-        _field("post", _("To"), choices=told, value=able[0].post.pk),
+        _field("post", _("Addressee"), choices=told, value=able[0].post.pk),
         _field("reason", _("Reason")),
     ]
 
@@ -154,7 +154,7 @@ def _to_reply(event: Event, posts: list[Post]) -> list[dict[str, Any]] | None:
     if not waiting:
         return None
     return [
-        _field("report", _("To"), choices=waiting, value=waiting[0]["value"]),
+        _field("report", _("Addressee"), choices=waiting, value=waiting[0]["value"]),
         _field("reason", _("What the reporter is told; it names nobody"), kind="text"),
     ]
 
