@@ -93,6 +93,7 @@ def _post(post: Post) -> dict[str, Any]:
         "name": post.name,
         "unit": post.unit.area_name,
         "department": post.department.name if post.department else None,
+        "stands_in_for": str(post.stood_in_for) if post.stood_in_for else None,
     }
 
 

@@ -31,6 +31,7 @@ LONGEST_PERIOD = timedelta(days=366)
 BY_LABELS = {
     **{level.name.lower(): level.label for level in Level},
     "department": _("Department"),
+    "post": _("Post that handled"),
     "class": _("Class"),
     "channel": _("Channel"),
     "reporter": _("Who reported"),

@@ -15,7 +15,7 @@ from gridmap.administration import RowAdmin, RuleAdmin
 
 from . import import_page as import_page  # registers the page of imports
 from . import layout_page as layout_page  # and that of layouts
-from .foresight import CARDS, DEADLINES, HOLDERS, OWNERS, PAIRS, WAYS_IN
+from .foresight import CARDS, CHECKERS, DEADLINES, HOLDERS, OWNERS, PAIRS, WAYS_IN
 from .models import (
     AccessPurpose,
     CallBackPolicy,
@@ -40,7 +40,8 @@ class HoldingInline(TabularInline):
 
     model = Holding
     extra = 0
-    autocomplete_fields = ["user"]
+    fk_name = "post"
+    autocomplete_fields = ["user", "stands_in_for"]
 
 
 @admin.register(User)
@@ -57,7 +58,7 @@ class PersonAdmin(RowAdmin, UserAdmin):
 
 @admin.register(Post)
 class PostAdmin(RuleAdmin):
-    """Posts and their holders."""
+    """Posts, their holders and stand-ins."""
 
     forecasts = (HOLDERS,)
     list_display = ["name", "role", "unit", "department"]
@@ -91,10 +92,11 @@ class HoldingAdmin(RuleAdmin):
     """Who holds which post, from when to when."""
 
     forecasts = (HOLDERS,)
-    list_display = ["post", "user", "since", "until"]
-    list_select_related = ["post", "user"]
+    list_display = ["post", "user", "stands_in_for", "since", "until"]
+    list_filter = [("stands_in_for", admin.EmptyFieldListFilter)]
+    list_select_related = ["post", "user", "stands_in_for"]
     search_fields = ["post__name", "user__username", "user__display_name"]
-    autocomplete_fields = ["post", "user"]
+    autocomplete_fields = ["post", "user", "stands_in_for"]
 
 
 @admin.register(FilingCondition)
@@ -183,9 +185,10 @@ class ReplyLimitAdmin(RuleAdmin):
 
 
 @admin.register(CheckPolicy)
-class CheckPolicyAdmin(RowAdmin):
+class CheckPolicyAdmin(RuleAdmin):
     """Who looks at handled cases of a class, and how many of them."""
 
+    forecasts = (CHECKERS,)
     list_display = ["district", "kind", "major", "minor", "checker", "percent"]
     list_filter = ["checker"]
 

@@ -5,12 +5,12 @@ the desk. Who is on duty, and where, is asked upwards: `realtime` says so by `as
 """
 
 import secrets
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.gis.geos import Point
-from django.db.models import F, Q
+from django.db.models import F
 
 from gridmap.models import Cell
 
@@ -23,6 +23,7 @@ from .models import (
     CheckPolicy,
     Closing,
     Event,
+    EventClass,
     Part,
     Post,
     Sent,
@@ -139,15 +140,19 @@ def announce(step: Transition, check: Check | None) -> None:
 
 def policy_of(event: Event) -> CheckPolicy:
     """The most specific policy for the case's class, or the default; one statement."""
-    kind = event.event_class
-    fitting = CheckPolicy.objects.filter(
-        Q(kind="") | Q(kind=kind.kind),
-        Q(major="") | Q(major=kind.major),
-        Q(minor="") | Q(minor=kind.minor),
-        district=event.district_id,
-    )
-    found = sorted(fitting, key=lambda row: (row.minor, row.major, row.kind), reverse=True)
-    return found[0] if found else CheckPolicy()
+    return most_specific(CheckPolicy.objects.filter(district=event.district_id), event.event_class)
+
+
+def most_specific(policies: Iterable[CheckPolicy], event_class: EventClass) -> CheckPolicy:
+    """Of one district's policies the one that holds for a class; the default where none fits."""
+    fitting = [
+        row
+        for row in policies
+        if row.kind in ("", event_class.kind)
+        and row.major in ("", event_class.major)
+        and row.minor in ("", event_class.minor)
+    ]
+    return max(fitting, key=lambda row: (row.minor, row.major, row.kind), default=CheckPolicy())
 
 
 def open_check(event: Event) -> Check | None:

@@ -15,9 +15,10 @@ from gridmap.administration import Forecast, Moved
 from gridmap.models import CHAIN, Department, District
 
 from .assignment import rules_for
+from .checks import most_specific
 from .coverage import pairs
 from .lifecycle import now
-from .models import Event, Holding, IntakePolicy, Party, Report, WorkOrder
+from .models import CheckPolicy, Event, EventClass, Holding, IntakePolicy, Party, Report, WorkOrder
 from .reckoning import RUNNING, deadlines_under, rules_of
 from .stages import STAGE_OF
 from .supervision import due_by_rule
@@ -137,9 +138,25 @@ def _cards() -> dict[str, str]:
     return {f"{numbers[one.event_id]} #{one.rule.pk}": str(one.rule.get_card_display()) for one in due}
 
 
+def _checkers() -> dict[str, str]:
+    """By class of open cases: who has the word on them once they are handled, and how many of them are looked at."""
+    policies: dict[str, list[CheckPolicy]] = {}
+    for policy in CheckPolicy.objects.all():
+        policies.setdefault(policy.district_id, []).append(policy)
+    open_cases = Event.objects.filter(is_open=True).values("district", "event_class").order_by()
+    classes = EventClass.objects.in_bulk([row["event_class"] for row in open_cases.distinct()])
+    told = {}
+    for row in open_cases.annotate(number=Count("pk")):
+        one = classes[row["event_class"]]
+        policy = most_specific(policies.get(row["district"], ()), one)
+        told[f"{one.key} {one.name} ({row['number']})"] = f"{policy.get_checker_display()} {policy.percent} %"
+    return told
+
+
 OWNERS = Forecast(_("Open cases for which the rules name another department"), compared(_owners))
 PAIRS = Forecast(_("Classes in streets that go to another department"), compared(_pairs))
 DEADLINES = Forecast(_("Deadlines of open cases that move"), _deadlines)
 HOLDERS = Forecast(_("Open work that somebody else holds then"), compared(_holders))
 WAYS_IN = Forecast(_("Channels (reports of the last 30 days) that go another way"), compared(_ways_in))
 CARDS = Forecast(_("Cards that the next scan gives"), compared(_cards))
+CHECKERS = Forecast(_("Classes (open cases) that somebody else checks then"), compared(_checkers))

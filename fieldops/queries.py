@@ -1,6 +1,6 @@
 """Reads shared by the front ends: what a case looks like on a map, in a list and in full."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from gridmap.models import CHAIN, Cell, Component, Level
 
 from .assignment import explain
 from .clock import light
-from .models import Check, Event, Part, Photo, Post, Report, Transition, User, WorkOrder
+from .models import Check, Event, Holding, Part, Photo, Post, Report, Transition, User, WorkOrder
 from .rights import visible_to
 from .stages import stage_frame
 from .status import FINAL, TABLE, Role, Status, Step
@@ -88,7 +88,8 @@ def whole_case(event: Event) -> dict[str, Any]:
         .defer(*(f"{unit}__boundary" for unit in CHAIN))
         .get(pk=event.cell_id)
     )
-    transitions = list(event.transitions.select_related("by", "post").order_by("version"))
+    steps = event.transitions.annotate(stood_in_for=_stood_in_for())
+    transitions = list(steps.select_related("by", "post").order_by("version"))
     orders = list(event.work_orders.select_related("department", "post"))
     reports = list(event.reports.select_related("reporter", "post"))
     [frame] = frames(Event.objects.filter(pk=event.pk))
@@ -157,6 +158,7 @@ def whole_case(event: Event) -> dict[str, Any]:
                 "to": step.to_status,
                 "by": _who_acted(step),
                 "post": _acting_as(step),
+                "stood_in_for": step.stood_in_for,
                 "work_order": str(step.work_order_id) if step.work_order_id else None,
                 "occurred_at": step.occurred_at.isoformat(),
                 "reason": step.reason,
@@ -168,6 +170,18 @@ def whole_case(event: Event) -> dict[str, Any]:
         "deferred_until": _iso(event.deferred_until),
         "nearby": _nearby(transitions),
     }
+
+
+def _stood_in_for() -> Subquery:
+    """The name of whose place a step's person stood in then."""
+    held_then = Holding.objects.filter(
+        post=OuterRef("post"),
+        user=OuterRef("by"),
+        since__lte=OuterRef("recorded_at"),
+        until__gt=OuterRef("recorded_at"),
+        stands_in_for__isnull=False,
+    )
+    return Subquery(held_then.values("stands_in_for__display_name")[:1])
 
 
 def checks_of(event: Event) -> list[dict[str, Any]]:
@@ -224,7 +238,7 @@ def open_checks(posts: Iterable[Post]) -> list[dict[str, Any]]:
     ]
 
 
-def _request(event: Event, transitions: list[Transition]) -> dict[str, Any] | None:
+def _request(event: Event, transitions: Sequence[Transition]) -> dict[str, Any] | None:
     """What a department asks for and nobody has decided yet."""
     if not event.asked_for:
         return None
@@ -308,7 +322,7 @@ def masked_name(name: str) -> str:
     return name[:1] + "*" * (len(name) - 1)
 
 
-def _nearby(transitions: list[Transition]) -> list[str]:
+def _nearby(transitions: Iterable[Transition]) -> list[str]:
     return [
         number for step in transitions if step.kind == Step.LOCATE for number in step.data.get("near", [])
     ]

@@ -42,11 +42,12 @@ def posts_held_now(people: Collection[int]) -> dict[int, list[Post]]:
         Holding.objects.filter(
             Q(until__isnull=True) | Q(until__gt=now), user__in=people, user__is_active=True, since__lte=now
         )
-        .select_related("post__unit", "post__department", "post__district")
+        .select_related("post__unit", "post__department", "post__district", "stands_in_for")
         .defer("post__unit__boundary")
         .order_by("post_id")
     )
     for holding in found:
+        holding.post.stood_in_for = holding.stands_in_for
         held.setdefault(holding.user_id, []).append(holding.post)
     return held
 

@@ -142,7 +142,7 @@ steps AS (
     GROUP BY t.event_id
 ),
 orders AS (
-    SELECT DISTINCT ON (w.event_id) w.event_id, w.department_id, w.due_at,
+    SELECT DISTINCT ON (w.event_id) w.event_id, w.department_id, w.post_id, w.due_at,
         CASE WHEN w.handled_at < %(until)s THEN w.handled_at END AS handled_at,
         w.finished_at IS NULL OR w.finished_at >= %(until)s AS open, w.finished_at > w.due_at AS ended_late
     FROM concerned JOIN fieldops_workorder w ON w.event_id = concerned.id
@@ -203,7 +203,7 @@ changed AS (
 ),
 cases AS (
     SELECT steps.*, coalesce(condition.event_class_id, concerned.event_class_id) AS event_class_id,
-        orders.department_id, orders.handled_at,
+        orders.department_id, orders.post_id, orders.handled_at,
         CASE WHEN steps.closing > coalesce(reopening, 0) THEN closed_last END AS closed_at,
         CASE WHEN orders.open AND orders.handled_at IS NULL THEN (
             SELECT t.due_at FROM fieldops_transition t

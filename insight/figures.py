@@ -18,6 +18,7 @@ from .models import DenominatorChoice
 MOST_CASES = 1000
 DIMENSIONS = {
     "department": "department_id",
+    "post": "post_id",
     "class": "event_class_id",
     "channel": "channel",
     "reporter": "reporter_id",
@@ -58,6 +59,7 @@ class Scope:
     district: str
     unit: GridUnit | None = None
     department: int | None = None
+    post: int | None = None
     event_class: int | None = None
     channel: str = ""
     person: tuple[str, int] | None = None  # ("reporter" | "handler" | "checker" | "sent", user)
@@ -75,7 +77,7 @@ class Scope:
             )
             parts.append(f"({ored or 'false'})")
             values |= {f"within{number}": unit.pk for number, unit in enumerate(self.within)}
-        for name in ("department", "event_class", "channel"):
+        for name in ("department", "post", "event_class", "channel"):
             if getattr(self, name):
                 parts.append(f"{'channel' if name == 'channel' else name + '_id'} = %({name})s")
                 values[name] = getattr(self, name)

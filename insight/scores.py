@@ -131,7 +131,10 @@ def score_grid_workers(period: Period, scope: Scope) -> list[Score]:
 def _workers(period: Period, scope: Scope) -> list[Holding]:
     """The last holding of each person, of posts that lie wholly in the area."""
     held = Holding.objects.filter(
-        post__role=Role.GRID_WORKER, post__district=scope.district, since__lt=period.end
+        post__role=Role.GRID_WORKER,
+        post__district=scope.district,
+        since__lt=period.end,
+        stands_in_for__isnull=True,
     ).exclude(until__lte=period.begin)
     if scope.within is not None:
         held = held.filter(post__unit__in=_units_in(scope.within))

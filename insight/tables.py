@@ -16,7 +16,7 @@ from .indicators import INDICATORS, Indicator
 FIGURE_ROLES = frozenset({Role.SHIFT_LEADER, Role.SUPERVISOR, Role.LEADER})
 LEVELS = {level.name.lower(): level for level in Level}
 PEOPLE = ("reporter", "handler", "checker", "sent")
-BY = (*LEVELS, "department", "class", "channel", *PEOPLE)
+BY = (*LEVELS, "department", "post", "class", "channel", *PEOPLE)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def area_of(posts: Sequence[Post]) -> tuple[GridUnit, ...] | None:
 
 
 def tabulate(by: str, period: Period, scope: Scope, *, codes: Sequence[str] = ()) -> Table:
-    """A row for each organisation of a level, department, class, channel or person (`by`, one of BY).
+    """A row for each organisation of a level, department, post, class, channel or person (`by`, one of BY).
 
     `codes`: which indicators; all of them by default. Raises KeyError for what there is not.
     """
@@ -83,7 +83,7 @@ def narrow(scope: Scope, by: str, key: str) -> Scope:
         return _with(scope, person=(by, int(key)))
     if by == "channel":
         return _with(scope, channel=Channel(key).value)
-    return _with(scope, **{"department" if by == "department" else "event_class": int(key)})
+    return _with(scope, **{"event_class" if by == "class" else by: int(key)})
 
 
 def _with(scope: Scope, **narrowed: Any) -> Scope:
@@ -111,6 +111,9 @@ def names_of(by: str, keys: Iterable[Any]) -> dict[Any, str]:
     if by == "department":
         departments = Department.objects.filter(pk__in=keys)
         return {one.pk: (english and one.name_en) or one.name for one in departments}
+    if by == "post":
+        posts = Post.objects.filter(pk__in=keys).select_related("unit").defer("unit__boundary")
+        return {one.pk: f"{one.name} ({one.unit.area_name})" for one in posts}
     if by == "class":
         return {one.pk: f"{one.code} {one.name}" for one in EventClass.objects.filter(pk__in=keys)}
     if by == "channel":

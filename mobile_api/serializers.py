@@ -274,6 +274,7 @@ class PostOut(serializers.Serializer):
     name = serializers.CharField()
     unit = serializers.CharField(source="unit.area_name")
     department = serializers.CharField(source="department.name", default=None)
+    stands_in_for = serializers.CharField(source="stood_in_for", default=None, allow_null=True)
     mailbox = serializers.IntegerField(source="id")
 
 

@@ -5,6 +5,7 @@ from django.contrib.auth.models import AbstractUser
 from django.contrib.gis.db import models
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
+from django.core.exceptions import ValidationError
 from django.db.models import Func, Q
 from django.utils.translation import gettext_lazy as _
 
@@ -34,6 +35,9 @@ class Post(models.Model):
     Letters are addressed to posts, so that a dispatch survives a change of person.
     """
 
+    # Whose place the person stands in at the moment: set where posts are read with their holder.
+    stood_in_for: "User | None" = None
+
     district = models.ForeignKey(District, models.PROTECT, verbose_name=_("district"), related_name="posts")
     role = models.CharField(_("role"), max_length=20, choices=Role)
     name = models.CharField(_("name"), max_length=80)
@@ -41,7 +45,9 @@ class Post(models.Model):
     department = models.ForeignKey(
         Department, models.PROTECT, verbose_name=_("department"), null=True, blank=True, related_name="posts"
     )
-    holders = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Holding", related_name="posts")
+    holders = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, through="Holding", through_fields=("post", "user"), related_name="posts"
+    )
 
     class Meta:
         verbose_name = _("post")
@@ -65,7 +71,10 @@ class Post(models.Model):
 
 
 class Holding(models.Model):
-    """Who holds a post, from when to when: what a post did survives who held it."""
+    """Who holds a post, from when to when: what a post did survives who held it.
+
+    A stand-in (代岗) holds it beside, or instead of, somebody else for a time, with the same rights and duties.
+    """
 
     post = models.ForeignKey(Post, models.CASCADE, verbose_name=_("post"), related_name="holdings")
     user = models.ForeignKey(
@@ -73,6 +82,15 @@ class Holding(models.Model):
     )
     since = models.DateTimeField(_("since"))
     until = models.DateTimeField(_("until"), null=True, blank=True)
+    stands_in_for = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        verbose_name=_("stands in for"),
+        null=True,
+        blank=True,
+        related_name="stood_in_by",
+        help_text=_("Empty for whoever holds the post; a stand-in has a last day."),
+    )
 
     class Meta:
         verbose_name = _("holding of a post")
@@ -81,6 +99,28 @@ class Holding(models.Model):
             models.CheckConstraint(
                 condition=Q(until__isnull=True) | Q(until__gt=models.F("since")),
                 name="a_holding_ends_after_it_began",
+            ),
+            models.CheckConstraint(
+                condition=Q(stands_in_for__isnull=True) | Q(until__isnull=False),
+                name="a_stand_in_has_a_last_day",
+                violation_error_message=_("a stand-in has a last day"),
+            ),
+            models.CheckConstraint(
+                condition=Q(stands_in_for__isnull=True) | ~Q(stands_in_for=models.F("user")),
+                name="nobody_stands_in_for_themselves",
+                violation_error_message=_("nobody stands in for themselves"),
+            ),
+            ExclusionConstraint(
+                name="a_holder_has_one_stand_in_at_a_time",
+                expressions=[
+                    ("post", RangeOperators.EQUAL),
+                    ("stands_in_for", RangeOperators.EQUAL),
+                    (
+                        Func("since", "until", function="tstzrange", output_field=DateTimeRangeField()),
+                        RangeOperators.OVERLAPS,
+                    ),
+                ],
+                violation_error_message=_("somebody else stands in at that time"),
             ),
             ExclusionConstraint(
                 name="a_person_holds_a_post_once_at_a_time",
@@ -99,5 +139,10 @@ class Holding(models.Model):
         return f"{self.user} · {self.post}"
 
     def clean(self) -> None:
-        """It ends after it began."""
+        """It ends after it began, and a stand-in steps in for somebody who holds the post, or held it."""
         check_ends_after(self, since="since", until="until")
+        if self.stands_in_for_id is None or self.post_id is None:
+            return
+        held = Holding.objects.filter(post=self.post_id, user=self.stands_in_for_id, stands_in_for=None)
+        if not held.exists():
+            raise ValidationError({"stands_in_for": _("does not hold this post")})

@@ -115,6 +115,8 @@ export interface TimelineEntry {
   to: string | null;
   by: string | null;
   post: string | null;
+  /** In whose place the person acted, if in somebody's. */
+  stood_in_for: string | null;
   occurred_at: string;
   reason: string;
   data: Record<string, unknown>;
@@ -302,6 +304,8 @@ export interface Post {
   label: string;
   unit: string;
   department: string | null;
+  /** In whose place the person holds it, if in somebody's. */
+  stands_in_for: string | null;
 }
 
 export interface Session {

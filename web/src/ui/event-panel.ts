@@ -447,7 +447,7 @@ const step = (entry: TimelineEntry): Node =>
         'li',
         { 'data-testid': 'timeline-entry', 'data-kind': entry.kind },
         el('p', { class: 'what' }, el('span', { class: 'strong' }, entry.kind_label), el('time', { datetime: entry.occurred_at, title: exactTime(entry.occurred_at) }, exactTime(entry.occurred_at))),
-        el('p', { class: 'by' }, [entry.by ?? t('panel.system'), entry.post].filter(Boolean).join(' · ')),
+        el('p', { class: 'by' }, [entry.by ?? t('panel.system'), entry.stood_in_for && t('post.stands_in_for', { name: entry.stood_in_for }), entry.post].filter(Boolean).join(' · ')),
         entry.to && entry.to !== entry.from ? el('p', { class: 'to' }, `→ ${statusLabel(entry.to)}`) : null,
         ...reclassified(entry),
         entry.reason ? el('p', { class: 'reason' }, entry.reason) : null,

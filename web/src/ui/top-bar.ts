@@ -71,7 +71,9 @@ export class TopBar {
 }
 
 function whoAmI(session: Session): HTMLElement {
-  const posts = session.user.posts.map((post) => [post.unit, post.department, post.label].filter(Boolean).join(' '));
+  const posts = session.user.posts.map((post) => 
+    [post.unit, post.department, post.label, post.stands_in_for && t('post.stands_in_for', { name: post.stands_in_for })].filter(Boolean).join(' '),
+  );
   return el(
     'div',
     { class: 'who', title: posts.join('\n') },
