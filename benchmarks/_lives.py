@@ -48,7 +48,7 @@ from gridmap.models import CalendarDay, Cell, District
 BESIDE = frozenset(
     {
         *(Step.ASSIST, Step.WHISTLE, Step.ASSIST_TAKE_ON, Step.ARRIVE, Step.ASSIST_HANDLE, Step.ASSIST_BACK),
-        *(Step.RELEASE, Step.LEAD_HANDLE, Step.RECLASSIFY),
+        *(Step.RELEASE, Step.LEAD_HANDLE, Step.RECLASSIFY, Step.JOIN),
     }
 )
 READILY = {
@@ -75,6 +75,7 @@ READILY = {
     Step.RESUME: 10,
     Step.CLOSE_SPECIALLY: 0.2,
     Step.REPLY: 0.5,
+    Step.MERGE: 1,
 }
 PAUSES = [0] * 4 + [2, 5, 9, 20, 45, 120, 400, 1500, 6000]  # minutes
 LONGEST = 40  # steps
@@ -134,6 +135,7 @@ class Walker:
 
     def __init__(self, world: World, seed: int) -> None:
         self.world, self.chance = world, random.Random(seed)
+        self.last: Event | None = None
 
     def live(self, begin: datetime, until: datetime) -> Life:
         """A case reported at `begin`, and what happens to it before `until`."""
@@ -150,6 +152,7 @@ class Walker:
                 break
             [step] = chance.choices(able, [READILY.get(step, 1) for step in able])
             self.take(life, step, at)
+        self.last = event
         return life
 
     def born(self, begin: datetime) -> Life:
@@ -215,6 +218,8 @@ class Walker:
             )
         if step == Step.REPLY:
             return any(one.reply_due_at and one.replied_at is None for one in life.reports)
+        if step == Step.MERGE:
+            return self.last is not None
         if step == Step.ANSWER:
             return any(card.answered_at is None for card in life.cards)
         if step == Step.EXPIRE:
@@ -411,6 +416,12 @@ class Walker:
     def do_reply(self, life: Life, step: Transition, order: WorkOrder | None, at: datetime) -> None:
         one = next(one for one in life.reports if one.reply_due_at and one.replied_at is None)
         one.replied_at = at
+
+    def do_merge(self, life: Life, step: Transition, order: WorkOrder | None, at: datetime) -> None:
+        life.event.merged_into = self.last  # any case will do: nothing is counted by it
+
+    def do_separate(self, life: Life, step: Transition, order: WorkOrder | None, at: datetime) -> None:
+        life.event.merged_into = None
 
     def do_supervise(self, life: Life, step: Transition, order: WorkOrder | None, at: datetime) -> None:
         life.cards.append(

@@ -37,6 +37,8 @@ WITH s AS (
         max(occurred_at) FILTER (WHERE kind = 'reopen') AS reopened,
         max(version) FILTER (WHERE kind = 'reopen') AS reopening,
         max(version) FILTER (WHERE to_status = 'closed' AND from_status <> 'closed') AS closing,
+        max(version) FILTER (WHERE kind = 'merge')
+            > coalesce(max(version) FILTER (WHERE kind = 'separate'), 0) AS merged,
         bool_or(kind = 'void') AS voided, count(*) FILTER (WHERE kind = 'send_back') AS returns,
         bool_or(kind IN ('send_back', 'recall')) AS wrong, bool_or(kind = 'extend') AS extended,
         bool_or(kind = 'rework') AS reworked
@@ -80,9 +82,11 @@ WITH s AS (
     LEFT JOIN b ON b.event_id = s.event_id LEFT JOIN k ON k.event_id = s.event_id
     LEFT JOIN v ON v.event_id = s.event_id
 )
-SELECT coalesce(party_group_id, community_id, street_id, regional_group_id, committee_id), sum(reports),
-    sum(reports) FILTER (WHERE filed IS NOT NULL AND NOT voided), count(reported),
-    count(*) FILTER (WHERE answered <= coalesce(answer_due, answered)), count(accepted), count(filed), count(filed),
+SELECT coalesce(party_group_id, community_id, street_id, regional_group_id, committee_id),
+    coalesce(sum(reports) FILTER (WHERE merged IS NOT TRUE), 0),
+    sum(reports) FILTER (WHERE filed IS NOT NULL AND NOT voided), count(reported) FILTER (WHERE merged IS NOT TRUE),
+    count(*) FILTER (WHERE answered <= coalesce(answer_due, answered) AND merged IS NOT TRUE),
+    count(accepted) FILTER (WHERE merged IS NOT TRUE), count(filed) FILTER (WHERE merged IS NOT TRUE), count(filed),
     count(*) FILTER (WHERE filed IS NOT NULL AND accepted <= coalesce(answer_due, accepted)),
     count(*) FILTER (WHERE filed IS NOT NULL AND NOT voided),
     count(*) FILTER (WHERE filed IS NOT NULL AND channel <> 'field_app'), count(dispatched),

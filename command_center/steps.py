@@ -7,8 +7,10 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
-from fieldops import desk, followup, joint
+from fieldops import desk, followup, joint, merging
+from fieldops.duplicates import could_join
 from fieldops.models import Closing, Event, EventClass, Found, Post, User
+from fieldops.rights import visible_to
 from fieldops.status import TABLE, Step
 from gridmap.models import Department
 
@@ -18,6 +20,7 @@ class StepsIn(serializers.Serializer):
 
     found = serializers.ChoiceField(Found.choices, required=False)
     order = serializers.UUIDField(required=False)
+    into = serializers.UUIDField(required=False)
     closing = serializers.ChoiceField([Closing.ERROR.value, Closing.SPECIAL.value], required=False)
     # A class and one of its conditions, as one choice.
     reclassified = serializers.RegexField(r"^(event|component)/[0-9]{4,5}#[0-9]{1,9}$", required=False)
@@ -75,6 +78,12 @@ DO: dict[str, Callable[[UUID, User, dict[str, Any]], Any]] = {
         pk, by=by, order_id=need(a, "order")["order"], reason=a["reason"], version=a.get("version")
     ),
     Step.RECLASSIFY.value: _reclassify,
+    Step.MERGE.value: lambda pk, by, a: merging.merge(
+        pk, by=by, note=a["reason"], version=a.get("version"), **need(a, "into")
+    ),
+    Step.SEPARATE.value: lambda pk, by, a: merging.separate(
+        pk, by=by, reason=a["reason"], version=a.get("version")
+    ),
     Step.CLOSE_SPECIALLY.value: lambda pk, by, a: desk.close_specially(
         pk, by=by, reason=a["reason"], version=a.get("version"), **need(a, "closing")
     ),
@@ -85,16 +94,27 @@ def fields(step: Step, event: Event, posts: list[Post]) -> list[dict[str, Any]] 
     """The fields of one of these steps; None where there is nothing to take it about."""
     reason = {"name": "reason", "label": _("Reason"), "required": TABLE[step].needs_reason}
     if step in _FIELDS:
-        own = _FIELDS[step](event)
+        own = _FIELDS[step](event, posts)
         return None if own is None else [own, reason]
     return [reason]
 
 
-def _found(event: Event) -> dict[str, Any]:
+def _cases(event: Event, posts: list[Post]) -> dict[str, Any] | None:
+    near = [
+        (
+            str(one.pk),
+            f"{one.number} · {one.distance.m:.0f} m · {one.get_status_display()} · {one.description[:30]}",  # type: ignore[attr-defined]
+        )
+        for one in could_join(event, Event.objects.filter(visible_to(posts)))
+    ]
+    return _field("into", _("The case that goes on"), near) if near else None
+
+
+def _found(event: Event, posts: list[Post]) -> dict[str, Any]:
     return _field("found", _("What was found"), [(value, str(label)) for value, label in Found.choices])
 
 
-def _departments(event: Event) -> dict[str, Any]:
+def _departments(event: Event, posts: list[Post]) -> dict[str, Any]:
     there = [*joint.beside(event).values_list("department_id", flat=True)]
     others = Department.objects.filter(district=event.district_id).exclude(
         pk__in=[*there, event.department_id or 0]
@@ -102,19 +122,19 @@ def _departments(event: Event) -> dict[str, Any]:
     return _field("department", _("Department"), list(others.values_list("pk", "name")))
 
 
-def _orders(event: Event) -> dict[str, Any] | None:
+def _orders(event: Event, posts: list[Post]) -> dict[str, Any] | None:
     orders = joint.beside(event).select_related("department")
     open_orders = [(str(order.pk), order.department.name) for order in orders]
     return _field("order", _("Department"), open_orders) if open_orders else None
 
 
-def _closings(event: Event) -> dict[str, Any]:
+def _closings(event: Event, posts: list[Post]) -> dict[str, Any]:
     return _field(
         "closing", _("How it ends"), [(one.value, str(one.label)) for one in (Closing.ERROR, Closing.SPECIAL)]
     )
 
 
-def _classes(event: Event) -> dict[str, Any]:
+def _classes(event: Event, posts: list[Post]) -> dict[str, Any]:
     classes = EventClass.objects.filter(edition=event.event_class.edition, kind=event.event_class.kind)
     rows = [
         (f"{one.key}#{condition.pk}", f"{one.name}：{condition.text}（{condition.limit_text}）")
@@ -130,7 +150,8 @@ def _field(name: str, label: str, choices: list[tuple[Any, str]]) -> dict[str, A
     return {"name": name, "label": label, "required": True, "value": None, "choices": rows}
 
 
-_FIELDS: dict[Step, Callable[[Event], dict[str, Any] | None]] = {
+_FIELDS: dict[Step, Callable[[Event, list[Post]], dict[str, Any] | None]] = {
+    Step.MERGE: _cases,
     Step.VERIFY: _found,
     Step.ASSIST: _departments,
     Step.WHISTLE: _departments,

@@ -83,6 +83,11 @@ class SameCell(Unprocessable):
     title = _("The case is in this cell already")
 
 
+class IntoItself(Unprocessable):
+    code = "into_itself"
+    title = _("A case cannot be merged into itself")
+
+
 class HandlerElsewhere(Conflict):
     code = "handler_elsewhere"
     title = _("The post that works on the case does not serve that cell; recall the dispatch first")

@@ -14,6 +14,7 @@ from gridmap.models import CHAIN, Cell, Component, Level
 
 from .assignment import explain
 from .clock import light
+from .duplicates import reports_of
 from .models import Check, Event, Holding, Part, Photo, Post, Report, Transition, User, WorkOrder
 from .rights import visible_to
 from .stages import stage_frame
@@ -91,7 +92,7 @@ def whole_case(event: Event) -> dict[str, Any]:
     steps = event.transitions.annotate(stood_in_for=_stood_in_for())
     transitions = list(steps.select_related("by", "post").order_by("version"))
     orders = list(event.work_orders.select_related("department", "post"))
-    reports = list(event.reports.select_related("reporter", "post"))
+    reports = list(reports_of(event).select_related("reporter", "post", "event"))
     [frame] = frames(Event.objects.filter(pk=event.pk))
     condition = event.condition
     return {
@@ -115,6 +116,7 @@ def whole_case(event: Event) -> dict[str, Any]:
                 "id": str(report.pk),
                 "channel": report.channel,
                 "channel_label": report.get_channel_display(),
+                "number": report.event.number if report.event_id != event.pk else None,
                 "reported_at": report.received_at.isoformat(),
                 "reporter": _who_reported(report),
                 "reply_due_at": _iso(report.reply_due_at),
@@ -169,6 +171,9 @@ def whole_case(event: Event) -> dict[str, Any]:
         "request": _request(event, transitions),
         "deferred_until": _iso(event.deferred_until),
         "nearby": _nearby(transitions),
+        "merged_into": {"id": str(event.merged_into_id), "number": event.merged_into.number}
+        if event.merged_into
+        else None,
     }
 
 
@@ -457,5 +462,6 @@ def photo_visible_to(photo: Photo, user: User, events: QuerySet[Event]) -> bool:
         return True
     return events.filter(
         Q(reports__pk=photo.submission, reports__reporter=photo.uploaded_by_id)
+        | Q(merged__reports__pk=photo.submission, merged__reports__reporter=photo.uploaded_by_id)
         | Q(transitions__pk=photo.submission, transitions__by=photo.uploaded_by_id)
     ).exists()

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 
+from .duplicates import reports_of
 from .errors import AlreadyReplied, NotFound
 from .lifecycle import Actor, lock_event, now, record, take_step
 from .models import Event, Post, Report, User
@@ -22,13 +23,13 @@ def reply(report_id: UUID, *, by: User, words: str, version: int | None = None) 
 
     Raises NotFound where no reply is owed, NotPermitted, ReasonMissing, AlreadyReplied.
     """
-    found = Report.objects.filter(pk=report_id, reply_due_at__isnull=False).first()
+    found = Report.objects.filter(pk=report_id, reply_due_at__isnull=False).select_related("event").first()
     if found is None:
         raise NotFound
-    event = lock_event(events_visible_to(by), found.event_id, version=version)
+    event = lock_event(events_visible_to(by), found.event.merged_into_id or found.event_id, version=version)
     actor = Actor(by, acting_post(by, Step.REPLY, event))
     at = now()
-    if not Report.objects.filter(pk=report_id, event=event, replied_at__isnull=True).update(replied_at=at):
+    if not Report.objects.filter(pk=report_id, replied_at__isnull=True).update(replied_at=at):
         raise AlreadyReplied
     data = {"report": str(report_id), "external_number": found.external_number}
     record(event, [take_step(event, Step.REPLY, actor=actor, at=at, reason=words, data=data)])
@@ -49,17 +50,18 @@ def owed_by(person: User, posts: Sequence[Post]) -> list[dict[str, Any]]:
     """The replies this desk owes, most urgent first, with how far each case is; at most 200. One statement."""
     if not may_reply(posts):
         return []
-    found = owed().filter(event__in=events_visible_to(person)).select_related("event__event_class")
+    found = owed().filter(event__in=events_visible_to(person))
+    found = found.select_related("event__event_class", "event__merged_into__event_class")
     return [_told(one) for one in found[:MOST]]
 
 
 def owed_for(event: Event) -> list[Report]:
-    """The reports of one case that wait for a reply."""
-    return list(owed().filter(event=event))
+    """The reports of one case, and of those that joined it, that wait for a reply."""
+    return list(owed().filter(pk__in=reports_of(event).values("pk"))) if event.merged_into_id is None else []
 
 
 def _told(one: Report) -> dict[str, Any]:
-    event = one.event
+    event = one.event.merged_into or one.event
     return {
         "id": str(one.pk),
         "event": str(event.pk),

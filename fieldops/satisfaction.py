@@ -10,13 +10,14 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from gridmap.locate import cells_at
 from gridmap.models import District
 
 from .clock import stop_clock
+from .duplicates import reports_of
 from .errors import AlreadyAnswered, CallBackOver, NotFound, ReasonMissing
 from .lifecycle import SYSTEM, Actor, Submission, has_words, lock_event, now, record, replayed, take_step
 from .models import (
@@ -83,7 +84,7 @@ def ask_back(event_id: UUID, *, at: datetime | None = None) -> int:
             asked_at=at,
             answer_until=at + policy_of(event.district_id).waits,
         )
-        for report in event.reports.all()
+        for report in reports_of(event)
     ]
     CallBack.objects.bulk_create(asked, ignore_conflicts=True)
     ours = CallBack.objects.filter(pk__in=[one.pk for one in asked]).count()
@@ -164,7 +165,10 @@ def rate_by_code(number: str, code: str, *, rating: str, resolved: bool, reason:
     given = "".join(code.split()).replace("-", "").upper()
     meant = None
     # Every candidate is compared, so that the time tells nothing; the newest closing is meant.
-    for one in CallBack.objects.filter(event__number=number, way=Way.CODE).order_by("closing_version"):
+    told = Q(event__number=number) | Q(
+        report__event__number=number
+    )  # the case may have joined another one since
+    for one in CallBack.objects.filter(told, way=Way.CODE).order_by("closing_version"):
         if constant_time_compare(code_of(one.report_id), given):
             meant = one
     if meant is None:

@@ -25,6 +25,7 @@ class Status(models.TextChoices):
     DECLINED = "declined", _("Declined")
     NOT_FILED = "not_filed", _("Not filed")
     VOIDED = "voided", _("Void")
+    MERGED = "merged", _("Merged into another case")
 
 
 class Phase(models.TextChoices):
@@ -54,10 +55,11 @@ PHASE = {
     Status.DECLINED: Phase.DECLINED,
     Status.NOT_FILED: Phase.DECLINED,
     Status.VOIDED: Phase.DECLINED,
+    Status.MERGED: Phase.DECLINED,
 }
 MAX_EXTENSIONS = 2  # of one department's limit for one case
 MAX_RETURNS = 2  # of one case; then the district decides, and the next department keeps it (首接负责)
-FINAL = frozenset({Status.CLOSED, Status.DECLINED, Status.NOT_FILED, Status.VOIDED})
+FINAL = frozenset({Status.CLOSED, Status.DECLINED, Status.NOT_FILED, Status.VOIDED, Status.MERGED})
 
 
 class Role(models.TextChoices):
@@ -123,6 +125,9 @@ class Step(models.TextChoices):
     RECLASSIFY = "reclassify", _("Reclassify")
     CLOSE_SPECIALLY = "close_specially", _("Close in error or as a special case")
     REPLY = "reply", _("Reply to the reporter")
+    MERGE = "merge", _("Merge into another case")
+    JOIN = "join", _("Another case joins")
+    SEPARATE = "separate", _("Take out of the case it was merged into")
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,8 @@ def _row(
 S, R = Status, Role
 IN_A_CELL = tuple(status for status in Status if status != Status.REPORTED and status not in FINAL)
 ONCE_FILED = tuple(status for status in IN_A_CELL if status not in (S.LOCATED, S.ACCEPTED, S.VERIFYING))
-ONCE_LOCATED = (*IN_A_CELL, *sorted(FINAL))
+# What was merged goes on in another case.
+ONCE_LOCATED = (*IN_A_CELL, *sorted(FINAL - {S.MERGED}))
 WITH_WORK = (S.ASSIGNED, S.DISPATCHED, S.TAKEN_ON, S.DEFERRED)
 WHO_CHECKS = (R.GRID_WORKER, R.STREET_CHIEF, R.DISPATCHER, R.SHIFT_LEADER)
 TABLE: dict[Step, Rule] = {
@@ -233,4 +239,8 @@ TABLE: dict[Step, Rule] = {
     Step.CLOSE_SPECIALLY: _row(ONCE_FILED, S.CLOSED, R.SHIFT_LEADER, needs_reason=True),
     # To those who reported through a desk; its words are the reason.
     Step.REPLY: _row(ONCE_LOCATED, None, R.INTAKE_OPERATOR, R.SHIFT_LEADER, needs_reason=True),
+    # 并案: the same problem, reported again; the open case that it joins goes on with the reporters of both.
+    Step.MERGE: _row((S.LOCATED, S.ACCEPTED, S.VERIFYING), S.MERGED, R.INTAKE_OPERATOR, R.SHIFT_LEADER),
+    Step.JOIN: _row(IN_A_CELL, None),
+    Step.SEPARATE: _row(S.MERGED, S.LOCATED, R.INTAKE_OPERATOR, R.SHIFT_LEADER, needs_reason=True),
 }

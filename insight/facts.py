@@ -35,6 +35,11 @@ CLOSED = "(closed_at IS NOT NULL AND handled_at IS NOT NULL)"
 IN_TIME = "(handled_at <= due_at)"
 
 
+# One problem is one case: what joined another is none by itself.
+BY_ITSELF = "(merging IS NULL OR separating > merging)"
+REPORTED = f"({_in('reported_at')} AND {BY_ITSELF})"
+
+
 def _when(condition: str) -> str:
     return f"({condition})::int"
 
@@ -42,20 +47,20 @@ def _when(condition: str) -> str:
 COUNTS = {
     count.code: count
     for count in (
-        Count("reports", _("Reports"), "reports"),
+        Count("reports", _("Reports"), f"CASE WHEN {BY_ITSELF} THEN reports ELSE 0 END"),
         Count(
             "valid_reports",
             _("Valid reports"),
             "CASE WHEN filed_at IS NOT NULL AND voided_at IS NULL THEN reports ELSE 0 END",
         ),
-        Count("reported", _("Reported"), _when(_in("reported_at"))),
+        Count("reported", _("Reported"), _when(REPORTED)),
         Count(
             "responded",
             _("Answered in time at intake"),
-            _when(f"{_in('reported_at')} AND answered_at <= coalesce(answer_due_at, answered_at)"),
+            _when(f"{REPORTED} AND answered_at <= coalesce(answer_due_at, answered_at)"),
         ),
-        Count("accepted", _("Accepted"), _when(f"{_in('reported_at')} AND accepted_at IS NOT NULL")),
-        Count("filed_of_reported", _("Filed"), _when(f"{_in('reported_at')} AND filed_at IS NOT NULL")),
+        Count("accepted", _("Accepted"), _when(f"{REPORTED} AND accepted_at IS NOT NULL")),
+        Count("filed_of_reported", _("Filed"), _when(f"{REPORTED} AND filed_at IS NOT NULL")),
         Count("filed", _("Filed"), _when(FILED)),
         Count(
             "filed_in_time",
@@ -132,6 +137,8 @@ steps AS (
         max(t.occurred_at) FILTER (WHERE t.kind = 'void') AS voided_at,
         max(t.version) FILTER (WHERE t.to_status = 'closed' AND t.from_status <> 'closed') AS closing,
         max(t.version) FILTER (WHERE t.kind = 'reopen') AS reopening,
+        max(t.version) FILTER (WHERE t.kind = 'merge') AS merging,
+        max(t.version) FILTER (WHERE t.kind = 'separate') AS separating,
         max(t.occurred_at) FILTER (WHERE t.to_status = 'closed' AND t.from_status <> 'closed') AS closed_last,
         count(*) FILTER (WHERE t.kind = 'send_back') AS returns,
         count(*) FILTER (WHERE t.kind = 'recall') AS recalls,

@@ -319,6 +319,9 @@ class ReportOut(serializers.Serializer):
 
     id = serializers.UUIDField()
     event = CaseOut()
+    merged_into = CaseOut(
+        allow_null=True, help_text="The case that goes on where this one told of the same problem."
+    )
     cell = serializers.CharField()
     levels = LevelOut(many=True, required=False)
     department = serializers.CharField(allow_null=True)

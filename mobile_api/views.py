@@ -191,6 +191,7 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
     return {
         "id": receipt.report.pk,
         "event": _case(event),
+        "merged_into": _case(event.merged_into) if event.merged_into else None,
         "cell": event.cell.code,
         "levels": queries.levels_of(event.cell),
         "department": event.department.name if event.department else None,
@@ -208,7 +209,7 @@ class ReportDetail(FieldView):
         """One's own report."""
         report = (
             Report.objects.filter(pk=report_id, reporter=self.person)
-            .select_related("event__cell", "event__department", "event__event_class")
+            .select_related("event__cell", "event__department", "event__event_class", "event__merged_into")
             .first()
         )
         if report is None:

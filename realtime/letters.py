@@ -43,13 +43,17 @@ _POLICY: dict[Step, tuple[LetterKind, Role | None]] = {
     Step.ASSIST_BACK: (LetterKind.ASSISTED, Role.DISPATCHER),
     Step.RECLASSIFY: (LetterKind.RECLASSIFIED, None),
     Step.CLOSE_SPECIALLY: (LetterKind.RECALL, None),
+    Step.JOIN: (LetterKind.JOINED, None),
 }
 _INTAKES_TURN = frozenset({Status.LOCATED, Status.ACCEPTED})
 # Each of a transaction's steps is about an order of its own, so each is told.
 _EACH = frozenset({Step.ASSIST, Step.WHISTLE, Step.RELEASE, Step.RECKON})
 # After these the reporters who hold a post get their answer.
 _ANSWERED = frozenset(
-    {Step.CLOSE, Step.CLOSE_SPECIALLY, Step.SELF_HANDLE, Step.DECLINE, Step.DO_NOT_FILE, Step.VOID}
+    {
+        *(Step.CLOSE, Step.CLOSE_SPECIALLY, Step.SELF_HANDLE, Step.DECLINE, Step.DO_NOT_FILE, Step.VOID),
+        Step.MERGE,
+    }
 )
 
 # One statement: resolve the addresses, raise each mailbox's counter (made on first use, locked in order of
@@ -72,7 +76,8 @@ WITH note AS (
          ORDER BY unit.level DESC, post.id LIMIT 1)
         UNION
         SELECT report.post_id FROM fieldops_report report
-        WHERE report.event_id = note.answers AND report.post_id IS NOT NULL
+        WHERE report.post_id IS NOT NULL AND report.event_id IN (
+            SELECT note.answers UNION ALL SELECT id FROM fieldops_event WHERE merged_into_id = note.answers)
     ) p
 ), counted AS (
     INSERT INTO realtime_mailbox AS box (post_id, epoch, last_seq, pruned_seq)
@@ -171,7 +176,11 @@ def _notes(event: Event, transitions: Sequence[Transition]) -> Iterator[dict[str
             "kind": (LetterKind.CALL_BACK if step == Step.ASK_BACK else LetterKind.ANSWER).value,
             "event": str(event.pk),
             "event_version": event.version,
-            "payload": {**summary, "reason": last.reason},
+            "payload": {
+                **summary,
+                "reason": last.reason,
+                **({"into": last.data["number"]} if step == Step.MERGE else {}),
+            },
         }
 
 

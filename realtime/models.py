@@ -90,6 +90,7 @@ class LetterKind(models.TextChoices):
     RELEASED = "released", _("Your assistance is over")
     ASSISTED = "assisted", _("An assisting department answered")
     RECLASSIFIED = "reclassified", _("The class of your case changed")
+    JOINED = "joined", _("Another report of your case came in")
     RECKONED = "reckoned", _("The due time has moved")
 
 

@@ -120,6 +120,15 @@ class Event(models.Model):
     checked_by = models.CharField(
         _("a handled case awaits the word of"), max_length=20, choices=Role, blank=True, editable=False
     )
+    merged_into = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        verbose_name=_("merged into"),
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="merged",
+    )
     returns = models.PositiveSmallIntegerField(_("times sent back"), default=0, editable=False)
     closing = models.CharField(
         _("how it was closed"), max_length=12, choices=Closing, blank=True, editable=False
@@ -156,6 +165,7 @@ class Event(models.Model):
                         Status.DECLINED,
                         Status.NOT_FILED,
                         Status.VOIDED,
+                        Status.MERGED,
                     ]
                 )
                 | Q(department__isnull=False)
@@ -164,7 +174,7 @@ class Event(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(status__in=[Status.REPORTED, Status.LOCATED, Status.ACCEPTED, Status.VERIFYING])
-                | Q(status__in=[Status.DECLINED, Status.NOT_FILED])
+                | Q(status__in=[Status.DECLINED, Status.NOT_FILED, Status.MERGED])
                 | Q(condition__isnull=False),
                 name="a_filed_case_has_a_condition",
             ),
@@ -194,6 +204,15 @@ class Event(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(closing="") | Q(status=Status.CLOSED), name="only_a_closed_case_says_how_it_ended"
+            ),
+            models.CheckConstraint(
+                condition=Q(status=Status.MERGED, merged_into__isnull=False)
+                | (~Q(status=Status.MERGED) & Q(merged_into__isnull=True)),
+                name="exactly_a_merged_case_has_another_that_goes_on",
+            ),
+            models.CheckConstraint(
+                condition=Q(merged_into__isnull=True) | ~Q(merged_into=models.F("id")),
+                name="no_case_is_merged_into_itself",
             ),
             models.CheckConstraint(
                 condition=Q(checked_by="") | Q(status=Status.HANDLED),

@@ -12,7 +12,7 @@ import uuid_utils.compat as uuid
 from django.db import connections, transaction
 from django.utils import timezone
 
-from fieldops import desk, fieldwork, joint
+from fieldops import desk, duplicates, fieldwork, joint, merging
 from fieldops.errors import Conflict
 from fieldops.expiry import expire
 from fieldops.intake import receive
@@ -86,6 +86,22 @@ def test_of_rivals_at_the_desk_one_wins_and_the_others_are_told(
     event.refresh_from_db()
     assert event.version == 3
     assert event.transitions.count() == 3
+
+
+@pytest.mark.parametrize("turn", range(5))
+def test_two_desks_that_merge_into_each_other_leave_one_case(
+    people: dict[str, User], kind: EventClass, turn: int
+) -> None:
+    cell = Cell.objects.order_by("code")[5]
+    one, other = (receive(draft_of(people[name], cell, kind)).event for name in ("resident1", "resident2"))
+    results = at_once(
+        lambda: merging.merge(one.pk, by=people["intake1"], into=other.pk),
+        lambda: merging.merge(other.pk, by=people["intake2"], into=one.pk),
+    )
+    assert sorted(isinstance(result, Conflict) for result in results) == [False, True]
+    left, merged = sorted(Event.objects.all(), key=lambda event: event.status)
+    assert (left.status, merged.status, merged.merged_into) == ("located", "merged", left)
+    assert duplicates.reports_of(left).count() == 2
 
 
 def test_taking_on_and_sending_back_at_once_leaves_one_story(

@@ -126,7 +126,7 @@ def test_what_cannot_be(grid_worker: User, dispatcher: User, stand_in: User, oth
         with pytest.raises(ValidationError):
             standing(post, who, **{"instead_of": grid_worker, **wrong})
     standing(post, stand_in, instead_of=grid_worker)
-    with pytest.raises(ValidationError, match="代岗|stands in"):
+    with pytest.raises(ValidationError, match=r"代岗|stands in"):
         standing(post, other_resident, instead_of=grid_worker, since=at + 2 * DAY)
     standing(post, other_resident, instead_of=grid_worker, since=at + 7 * DAY, until=at + 8 * DAY)
 

@@ -23,7 +23,7 @@ WORK = {
     **dict.fromkeys(("assist", "whistle", "release", "reclassify", "lead_handle"), "taken_on"),
     **dict.fromkeys(("assist_take_on", "arrive", "assist_handle", "assist_back"), "taken_on"),
     "close_specially": "closed",
-    "reply": "taken_on",
+    **dict.fromkeys(("reply", "join"), "taken_on"),
 }
 PENDING = {
     "extend": {**WORK, "extend": "taken_on", "refuse": "taken_on"},
@@ -90,6 +90,7 @@ def test_turning_away_always_needs_a_reason() -> None:
         "reclassify",
         "close_specially",
         "reply",
+        "separate",
     }
     assert {s.value for s in Step if TABLE[s].needs_photo} == {
         "handle",
@@ -104,8 +105,8 @@ def test_every_state_has_a_phase_and_only_final_ones_lead_nowhere() -> None:
     assert set(PHASE) == set(Status)
     for status in Status:
         leads_somewhere = any(status in rule.sources and rule.target for rule in TABLE.values())
-        # A reporter may have a closed case reopened.
-        assert leads_somewhere != (status in FINAL - {Status.CLOSED})
+        # A reporter may have a closed case reopened, a desk what was merged in error.
+        assert leads_somewhere != (status in FINAL - {Status.CLOSED, Status.MERGED})
 
 
 def test_without_a_post_nothing_may_be_done() -> None:

@@ -1,7 +1,7 @@
 """Every state × every step × every role, by the doors people really use, against a table that people can read.
 
 `steps_matrix.csv` says for each state and step what becomes of it in whose hands: the state it leads to, or the code of
-the refusal; `as STEP` where the door takes another step. `system` is the bare step without a person. Where more than the
+the refusal; `as STEP` where the door takes another step, `STEP in the other case` where that goes on. `system` is the bare step without a person. Where more than the
 state decides (what was asked for, whose word is awaited, who else works on it), further rows name what differs then.
 """
 
@@ -18,7 +18,18 @@ import uuid_utils.compat as uuid
 from django.db import transaction
 from django.utils import timezone
 
-from fieldops import approvals, desk, fieldwork, followup, joint, moving, replies, satisfaction, supervision
+from fieldops import (
+    approvals,
+    desk,
+    fieldwork,
+    followup,
+    joint,
+    merging,
+    moving,
+    replies,
+    satisfaction,
+    supervision,
+)
 from fieldops.errors import DomainError, NotFound
 from fieldops.intake import receive
 from fieldops.lifecycle import SYSTEM, Actor, Submission, now, record, take_step
@@ -75,6 +86,7 @@ class Scene:
     condition: FilingCondition
     departments: list[Department]  # not responsible, each with a post for the whole district
     elsewhere: Cell
+    other: Event  # at the same place
     orders: dict[str, UUID] = field(default_factory=dict)
     check: UUID = field(default_factory=uuid.uuid7)
     cards: dict[str, UUID] = field(default_factory=dict)
@@ -136,7 +148,8 @@ def scene_of(cell: Cell, event_class: EventClass) -> Scene:
     assert condition is not None
     elsewhere = Cell.objects.in_force().filter(street=cell.street_id).exclude(pk=cell.pk).first()
     assert elsewhere is not None
-    scene = Scene(event, by_role, condition, departments, elsewhere)
+    other = receive(draft_of(by_role["resident"], cell, event_class)).event
+    scene = Scene(event, by_role, condition, departments, elsewhere, other)
     scene.call_backs = {"resident": event.reports.get(channel="resident_app").pk, "desk": called.pk}
     return scene
 
@@ -265,6 +278,10 @@ def _voided(s: Scene) -> None:
     desk.void(s.event.pk, by=s.people["shift_leader"], reason="重复")
 
 
+def _merged(s: Scene) -> None:
+    merging.merge(s.event.pk, by=s.people["intake_operator"], into=s.other.pk)
+
+
 SITUATIONS: dict[str, Callable[[Scene], None]] = {
     "reported": _reported,
     "located": lambda s: None,
@@ -287,6 +304,7 @@ SITUATIONS: dict[str, Callable[[Scene], None]] = {
     "declined": _declined,
     "not_filed": _not_filed,
     "voided": _voided,
+    "merged": _merged,
 }
 
 
@@ -407,6 +425,8 @@ DOORS: dict[Step, Door] = {
     Step.RELEASE: lambda s, by: joint.release(s.event.pk, by=by, order_id=s.order("called"), reason="不需要"),
     Step.RECLASSIFY: _reclassify,
     Step.CLOSE_SPECIALLY: lambda s, by: desk.close_specially(s.event.pk, by=by, closing="special", reason="已拆除"),
+    Step.MERGE: lambda s, by: merging.merge(s.event.pk, by=by, into=s.other.pk),
+    Step.SEPARATE: lambda s, by: merging.separate(s.event.pk, by=by, reason="另一处"),
     Step.REPLY: lambda s, by: replies.reply(
         s.event.reports.get(channel="hotline_12345").pk, by=by, words="已安排处理"
     ),
@@ -428,7 +448,9 @@ def outcome(s: Scene, step: Step, by: User | None) -> str:
         return refused.code
     else:
         # Clocks of other departments may be set anew just before.
-        first = s.event.transitions.filter(version__gt=s.event.version, by=by).order_by("version")[0]
+        first = s.event.transitions.filter(version__gt=s.event.version, by=by).order_by("version").first()
+        if first is None:
+            return f"{s.other.transitions.latest('version').kind} in the other case"
         assert first.from_status == s.event.status
         return first.to_status if first.kind == step else f"as {first.kind}"
     finally:

@@ -118,7 +118,8 @@ def _count_one(life: Life, begin: datetime, end: datetime) -> Counter[str]:
             closed = True
         elif step.kind == "reopen":
             closed = False
-    reports = [r for r in life.reports if begin <= r.received_at < end]
+    joined = [step.kind for step in steps if step.kind in ("merge", "separate")][-1:] == ["merge"]
+    reports = [r for r in life.reports if begin <= r.received_at < end and not joined]
     n["reports"] = len(reports)
     if times["file"] and not voided:
         n["valid_reports"] = len(reports)
@@ -126,7 +127,7 @@ def _count_one(life: Life, begin: datetime, end: datetime) -> Counter[str]:
     in_time = bool(answers) and (
         answers[0].stage_due_at is None or answers[0].occurred_at <= answers[0].stage_due_at
     )
-    if within(first("report")):
+    if within(first("report")) and not joined:
         n["reported"] += 1
         n["accepted"] += bool(times["accept"])
         n["filed_of_reported"] += bool(times["file"])

@@ -255,6 +255,8 @@ export interface Detail extends Frame {
   reports: {
     id: string;
     channel_label: string;
+    /** Its own number, where it came as another case. */
+    number: string | null;
     reported_at: string;
     reporter: string;
     /** Where a desk took it down. */
@@ -275,6 +277,8 @@ export interface Detail extends Frame {
   /** How often departments sent it back. */
   returns: number;
   nearby: string[];
+  /** The case that goes on where this one told of the same problem. */
+  merged_into: { id: string; number: string } | null;
   actions: Action[];
 }
 

@@ -21,7 +21,7 @@ and, where it is handled, on the district's policy of checks (`CheckPolicy`).
 """
 NAMED = {
     frozenset(IN_A_CELL): ("*any open state*", "任一未结状态"),
-    frozenset(ONCE_LOCATED): ("*any, open or ended*", "任一状态，含已结"),
+    frozenset(ONCE_LOCATED): ("*any but merged, open or ended*", "任一状态，含已结，并案除外"),
     frozenset(ONCE_FILED): ("*any, once filed*", "立案后任一状态"),
 }
 

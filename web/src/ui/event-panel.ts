@@ -177,6 +177,7 @@ export class EventPanel {
   private showBody(detail: Detail): void {
     const parts: [string, unknown, () => Node | null][] = [
       ['facts', [detail.closing_label, detail.returns, detail.description, detail.condition, detail.due_at, detail.received_at, detail.class], () => facts(detail)],
+      ['merged', detail.merged_into, () => this.mergedInto(detail)],
       ['component', detail.component, () => (detail.component ? component(detail.component) : null)],
       ['levels', detail.levels, () => section(t('panel.levels'), levelChain(detail.levels))],
       ['doubt', [detail.doubt, detail.cell], () => doubt(detail)],
@@ -201,6 +202,14 @@ export class EventPanel {
     });
     const changed = nodes.some((node, index) => this.body.childNodes[index] !== node);
     if (changed) this.body.replaceChildren(...nodes);
+  }
+
+  /** Where a case that told of the same problem went. */
+  private mergedInto(detail: Detail): Node | null {
+    const other = detail.merged_into;
+    if (!other) return null;
+    const link = el('button', { type: 'button', class: 'link', 'data-testid': 'merged-into', onclick: () => this.callbacks.onSelect(other.id) }, other.number);
+    return section(t('panel.merged_into'), link);
   }
 
   private nearby(numbers: string[]): Node | null {
@@ -414,7 +423,7 @@ const report = (one: Detail['reports'][number]): Node =>
     'p',
     { class: 'report' },
     el('span', { class: 'strong' }, one.channel_label),
-    ` ${shortTime(one.reported_at)} ${[one.reporter, replied(one)].filter(Boolean).join(' · ')}`,
+    ` ${shortTime(one.reported_at)} ${[one.reporter, one.number, replied(one)].filter(Boolean).join(' · ')}`,
   );
 
 /** Whoever reported through a desk is owed a reply. */
@@ -449,6 +458,7 @@ const step = (entry: TimelineEntry): Node =>
         el('p', { class: 'what' }, el('span', { class: 'strong' }, entry.kind_label), el('time', { datetime: entry.occurred_at, title: exactTime(entry.occurred_at) }, exactTime(entry.occurred_at))),
         el('p', { class: 'by' }, [entry.by ?? t('panel.system'), entry.stood_in_for && t('post.stands_in_for', { name: entry.stood_in_for }), entry.post].filter(Boolean).join(' · ')),
         entry.to && entry.to !== entry.from ? el('p', { class: 'to' }, `→ ${statusLabel(entry.to)}`) : null,
+        entry.kind === 'merge' || entry.kind === 'join' ? el('p', { class: 'why' }, String(entry.data.number)) : null,
         ...reclassified(entry),
         entry.reason ? el('p', { class: 'reason' }, entry.reason) : null,
       );
