@@ -13,7 +13,16 @@ from devstack.clients import PASSWORD
 from tests.conftest import Served, database
 
 # Far enough apart that none is taken for the other's.
-PLACES = iter([(110.022, 40.648), (110.015, 40.652), (110.02, 40.655), (110.025, 40.658), (110.01, 40.65)])
+PLACES = iter(
+    [
+        (110.022, 40.648),
+        (110.015, 40.652),
+        (110.02, 40.655),
+        (110.025, 40.658),
+        (110.01, 40.65),
+        (110.03, 40.652),
+    ]
+)
 
 
 @pytest.fixture
