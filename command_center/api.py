@@ -17,7 +17,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from fieldops import approvals, desk, moving, queries, satisfaction, supervision
+from fieldops.clock import overdue_multiple
 from fieldops.errors import NotFound
+from fieldops.lifecycle import now
 from fieldops.models import Event, Photo, Post, User
 from fieldops.places import place_of
 from fieldops.rights import TRACK_ROLES, events_visible_to, may
@@ -232,6 +234,7 @@ def _detail(event: Event, posts: list[Post]) -> dict[str, Any]:
         order["sent_at"] = order["dispatched_at"]  # the letter is written with the order
     return {
         **whole,
+        "overdue_multiple": overdue_multiple(event, now()),
         "delivery": proof.delivery_of(event),
         "supervisions": supervision.supervisions_of(event, posts),
         "call_backs": satisfaction.call_backs_of(event),

@@ -9,12 +9,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.contrib.gis.db.models.functions import GeometryDistance
 from django.contrib.gis.geos import Point
 from django.db.models import F
 
 from gridmap.models import Cell
 
 from .clock import calendar_for
+from .errors import NobodyToSend
 from .lifecycle import Actor, take_step
 from .models import (
     Check,
@@ -63,9 +65,14 @@ def ask_whom(chooser: Chooser) -> None:
 
 
 def send_somebody(event: Event, kind: CheckKind, *, at: datetime, but: Collection[int] = ()) -> Check:
-    """Ask whoever can be there soonest, except these people (keys of users), to look at the case; not saved yet."""
-    post, person, sent = _whom(event, kind, {*but, *_excluded(event)})
-    return _check(event, kind, post, sent, at=at, person=person)
+    """Ask whoever can be there soonest, except these people (keys of users), to look at the case; not saved yet.
+
+    Raises NobodyToSend where not even a desk serves the place.
+    """
+    check = _sent(event, kind, at=at, but={*but, *_excluded(event)})
+    if check is None:
+        raise NobodyToSend
+    return check
 
 
 def judge_next(event: Event, *, at: datetime) -> Check | None:
@@ -78,8 +85,8 @@ def judge_next(event: Event, *, at: datetime) -> Check | None:
     if not _is_drawn(event, policy):
         checker = Checker.DESK
     if checker in (Checker.WORKER, Checker.BOTH):
-        check = send_somebody(event, CheckKind.CHECK, at=at)
-        if check.sent != Sent.DESK or checker == Checker.WORKER:
+        check = _sent(event, CheckKind.CHECK, at=at, but=_excluded(event))
+        if checker == Checker.WORKER or (check is not None and check.sent != Sent.DESK):
             return _awaited(event, check)
     if checker != Checker.DESK:
         return chiefs_turn(event, at=at)
@@ -117,7 +124,7 @@ def follow_to_cell(event: Event, step: Transition, check: Check | None, *, at: d
 
 def _asked_anew(event: Event, check: Check, *, at: datetime) -> Check | None:
     if check.post.role == Role.GRID_WORKER:
-        return send_somebody(event, CheckKind(check.kind), at=at)
+        return _sent(event, CheckKind(check.kind), at=at, but=_excluded(event))
     if check.post.role == Role.STREET_CHIEF:
         return chiefs_turn(event, at=at)
     return _of_desk(event, CheckKind(check.kind), at=at)
@@ -189,30 +196,35 @@ def _is_drawn(event: Event, policy: CheckPolicy) -> bool:
     return event.transitions.filter(kind=Step.REWORK).exists()
 
 
-def _awaited(event: Event, check: Check) -> Check:
-    event.checked_by = check.post.role
+def _awaited(event: Event, check: Check | None) -> Check | None:
+    event.checked_by = check.post.role if check else ""
     return check
 
 
-def _whom(event: Event, kind: CheckKind, but: set[int]) -> tuple[Post, int | None, Sent]:
+def _sent(event: Event, kind: CheckKind, *, at: datetime, but: set[int]) -> Check | None:
+    """The task of whoever can be there soonest; None where not even a desk serves the place."""
     for cell, sent in _around(event):
         for worker in _on_duty(cell, event.point):
             if worker.user_id not in but:
-                return Post.objects.get(pk=worker.post_id), worker.user_id, sent
-    post = _nearest(event, Role.GRID_WORKER, but)
-    if post is not None:
-        return post, None, Sent.POST
-    return _desk(event, kind), None, Sent.DESK
+                post = Post.objects.get(pk=worker.post_id)
+                return _check(event, kind, post, sent, at=at, person=worker.user_id)
+    nearest = _nearest(event, Role.GRID_WORKER, but)
+    if nearest is not None:
+        return _check(event, kind, nearest, Sent.POST, at=at)
+    return _of_desk(event, kind, at=at)
 
 
 def _around(event: Event) -> Iterator[tuple[Cell, Sent]]:
-    """The case's cell, then one cell of each other party group that touches it."""
+    """The case's cell, then of each other party group that touches it the cell nearest to the place, nearest first."""
     own = event.cell
     yield own, Sent.ON_DUTY
     touching = Cell.objects.in_force().filter(district=event.district_id, boundary__intersects=own.boundary)
-    others = {cell.unit_ids[4]: cell for cell in touching.order_by("code") if cell.unit_ids != own.unit_ids}
-    for cell in others.values():
-        yield cell, Sent.NEIGHBOUR
+    by_distance = touching.order_by(GeometryDistance("boundary", event.point), "code")
+    groups = {own.unit_ids[4]}
+    for cell in by_distance:
+        if cell.unit_ids[4] not in groups:
+            groups.add(cell.unit_ids[4])
+            yield cell, Sent.NEIGHBOUR
 
 
 def _nearest(event: Event, role: Role, but: set[int]) -> Post | None:
@@ -227,13 +239,10 @@ def _desks(event: Event, role: Role) -> list[Post]:
     )
 
 
-def _desk(event: Event, kind: CheckKind) -> Post:
+def _of_desk(event: Event, kind: CheckKind, *, at: datetime) -> Check | None:
     role = Role.INTAKE_OPERATOR if kind == CheckKind.VERIFY else Role.DISPATCHER
-    return _desks(event, role)[0]
-
-
-def _of_desk(event: Event, kind: CheckKind, *, at: datetime) -> Check:
-    return _check(event, kind, _desk(event, kind), Sent.DESK, at=at)
+    desks = _desks(event, role)
+    return _check(event, kind, desks[0], Sent.DESK, at=at) if desks else None
 
 
 def _check(

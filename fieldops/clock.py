@@ -139,6 +139,11 @@ def light(event: Event, now: datetime) -> str:
     return light_between(event.warn_at, event.due_at, now)
 
 
+def overdue_multiple(event: Event, now: datetime) -> float | None:
+    """超时倍数 of an overdue case that is worked on, to two places; None for any other."""
+    return round(clock_of(event).overdue_multiple(now), 2) if light(event, now) == "red" else None
+
+
 def light_between(warn_at: datetime, due_at: datetime, now: datetime) -> str:
     """green up to 80 % of a limit, yellow to its end, red beyond."""
     return "red" if now > due_at else "yellow" if now > warn_at else "green"

@@ -215,6 +215,11 @@ class NoHandler(Unprocessable):
     title = _("The department has no post for this place")
 
 
+class NobodyToSend(Unprocessable):
+    code = "nobody_to_send"
+    title = _("Neither a worker nor a desk serves this place")
+
+
 class AlreadyOnShift(Conflict):
     code = "already_on_shift"
     title = _("You are on a shift already")

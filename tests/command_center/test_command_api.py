@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
-from django.utils import translation
+from django.utils import timezone, translation
 
 from fieldops import approvals, fieldwork, queries
 from fieldops.intake import Receipt
@@ -331,3 +332,22 @@ def test_a_request_is_shown_and_offered_to_the_shift_leader_alone(
     answer = act(shift_leader, dispatched, "extend", reason="同意", version=found["version"])
     assert answer.json()["request"] is None
     assert answer.json()["due_at"] > found["due_at"]
+
+
+def test_how_far_a_case_is_over_its_limit_is_told_while_it_is(
+    client: Client, dispatched: Event, dispatcher: User
+) -> None:
+    client.force_login(dispatcher)
+    address = f"/api/command/events/{dispatched.pk}"
+    assert client.get(address).json()["overdue_multiple"] is None
+    order = dispatched.work_orders.get()
+    limit = FilingCondition.objects.create(
+        event_class=dispatched.event_class, number=99, text="抢险", closing="排险", urgent=True,
+        limit_text="2小时（紧急）", limit_amount=2, limit_unit="hour",
+    )  # fmt: skip
+    began = timezone.now() - timedelta(hours=5)
+    type(order).objects.filter(pk=order.pk).update(dispatched_at=began, due_at=began + timedelta(hours=2))
+    Event.objects.filter(pk=dispatched.pk).update(
+        condition=limit, warn_at=began + timedelta(minutes=96), due_at=began + timedelta(hours=2)
+    )
+    assert client.get(address).json()["overdue_multiple"] == 1.5

@@ -8,10 +8,11 @@ import uuid_utils.compat as uuid
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from fieldops import desk, followup
+from fieldops import checks, desk, followup
 from fieldops.errors import (
     AlreadyAnswered,
     IllegalTransition,
+    NobodyToSend,
     NotFound,
     NotPermitted,
     PhotoMissing,
@@ -250,3 +251,43 @@ def test_the_database_keeps_one_open_task_a_case(accepted: Event, intake_operato
         )
     with pytest.raises(IntegrityError, match="a_check_that_is_done"), transaction.atomic():
         Check.objects.filter(pk=check.pk).update(done_at=timezone.now())
+
+
+def test_where_no_desk_serves_the_place_the_chief_has_the_word(
+    dispatched: Event, policy: CheckPolicy, dispatcher: User, shift_leader: User
+) -> None:
+    CheckPolicy.objects.filter(pk=policy.pk).update(checker="desk")
+    elsewhere = Cell.objects.in_force().exclude(street=dispatched.cell.street_id).first()
+    assert elsewhere is not None
+    desks = Post.objects.filter(role__in=("dispatcher", "shift_leader"))
+    desks.update(unit=elsewhere.street_id)
+    event = handled(dispatched)
+    assert (event.status, event.checked_by, event.checks.count()) == ("handled", "", 0)
+    followup.confirm(event.pk, by=chief_of(event), resolved=True, submission=key())
+    event.refresh_from_db()
+    assert event.status == "closed"
+
+
+def test_nobody_is_sent_from_nowhere(
+    accepted: Event, intake_operator: User, dispatcher: User, cell: Cell
+) -> None:
+    event = followup.ask_verification(accepted.pk, by=intake_operator)
+    elsewhere = Cell.objects.in_force().exclude(street=cell.street_id).first()
+    assert elsewhere is not None
+    Post.objects.filter(role__in=("grid_worker", "intake_operator", "shift_leader")).update(
+        unit=elsewhere.street_id
+    )
+    before = event.checks.values_list("pk", "ended_at")
+    with pytest.raises(NobodyToSend):
+        followup.send_another(event.pk, by=dispatcher, reason="没去")
+    assert list(before) == list(event.checks.values_list("pk", "ended_at"))
+
+
+def test_neighbours_are_asked_by_distance_each_party_group_once(located: Event) -> None:
+    [own, *others] = checks._around(located)
+    assert own == (located.cell, "on_duty")
+    groups = [cell.unit_ids[4] for cell, _sent in others]
+    assert len(set(groups)) == len(groups) > 1
+    assert located.cell.unit_ids[4] not in groups
+    away = [cell.boundary.distance(located.point) for cell, _sent in others]
+    assert away == sorted(away)

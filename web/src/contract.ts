@@ -274,6 +274,8 @@ export interface Detail extends Frame {
   checks: SiteCheck[];
   /** How it ended; null while it has not. */
   closing_label: string | null;
+  /** How many times its limit it is over it, while it is. */
+  overdue_multiple: number | null;
   /** How often departments sent it back. */
   returns: number;
   nearby: string[];

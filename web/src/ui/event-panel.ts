@@ -176,7 +176,7 @@ export class EventPanel {
 
   private showBody(detail: Detail): void {
     const parts: [string, unknown, () => Node | null][] = [
-      ['facts', [detail.closing_label, detail.returns, detail.description, detail.condition, detail.due_at, detail.received_at, detail.class], () => facts(detail)],
+      ['facts', [detail.overdue_multiple, detail.closing_label, detail.returns, detail.description, detail.condition, detail.due_at, detail.received_at, detail.class], () => facts(detail)],
       ['merged', detail.merged_into, () => this.mergedInto(detail)],
       ['component', detail.component, () => (detail.component ? component(detail.component) : null)],
       ['levels', detail.levels, () => section(t('panel.levels'), levelChain(detail.levels))],
@@ -247,6 +247,7 @@ function facts(detail: Detail): Node {
       ...fact(t('panel.limit'), condition?.limit_text),
       ...fact(t('panel.closing'), condition?.closing),
       ...fact(t('panel.due'), detail.due_at && exactTime(detail.due_at)),
+      ...fact(t('panel.overdue_multiple'), detail.overdue_multiple?.toFixed(2)),
       ...fact(t('panel.closed_as'), detail.closing_label),
       ...fact(t('panel.returns'), detail.returns ? String(detail.returns) : null),
       ...fact(t('panel.received'), exactTime(detail.received_at)),
