@@ -334,10 +334,8 @@ def test_a_request_is_shown_and_offered_to_the_shift_leader_alone(
     assert answer.json()["due_at"] > found["due_at"]
 
 
-def test_how_far_a_case_is_over_its_limit_is_told_while_it_is(
-    client: Client, dispatched: Event, dispatcher: User
-) -> None:
-    client.force_login(dispatcher)
+def test_how_far_a_case_is_over_its_limit_is_told_while_it_is(dispatched: Event, dispatcher: User) -> None:
+    client = logged_in(dispatcher)
     address = f"/api/command/events/{dispatched.pk}"
     assert client.get(address).json()["overdue_multiple"] is None
     order = dispatched.work_orders.get()

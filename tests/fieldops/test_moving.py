@@ -7,6 +7,7 @@ import pytest
 from django.contrib.gis.geos import Point
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
 
 from fieldops import desk, followup, moving, queries
 from fieldops.errors import (
@@ -95,7 +96,7 @@ def test_the_names_of_the_five_organisations_cost_no_further_statement(
     file_report: File, resident: User
 ) -> None:
     event = file_report(resident).event
-    with CaptureQueriesContext(connection) as captured:
+    with translation.override("zh-hans"), CaptureQueriesContext(connection) as captured:
         levels = queries.levels_of(event.cell)
     assert len(captured) == 0
     assert [level["level"] for level in levels] == [1, 2, 3, 4, 5, 6]
