@@ -13,7 +13,8 @@ from typing import Any
 import uuid_utils.compat as uuid
 from django.db import connection
 
-from fieldops.deadlines import Calendar, Clock, Limit, calendar_of
+from fieldops.clocks.deadlines import Calendar, Clock, Limit, calendar_of
+from fieldops.clocks.stages import STAGE_OF, turned
 from fieldops.intake.draft import DESK_CHANNELS
 from fieldops.lifecycle import SYSTEM, Actor, note_limits, take_step
 from fieldops.models import (
@@ -39,7 +40,6 @@ from fieldops.models import (
     Way,
     WorkOrder,
 )
-from fieldops.stages import STAGE_OF, turned
 from fieldops.status import FINAL, MAX_EXTENSIONS, TABLE, Role, Status, Step
 from gridmap.models import CalendarDay, Cell, District
 

@@ -16,14 +16,15 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from fieldops import approvals, desk, moving, queries, satisfaction, supervision
-from fieldops.clock import overdue_multiple
+from fieldops import queries
+from fieldops.clocks.cases import overdue_multiple
 from fieldops.errors import NotFound
 from fieldops.lifecycle import now
 from fieldops.models import Event, Photo, Post, User
 from fieldops.places import place_of
 from fieldops.rights import TRACK_ROLES, events_visible_to, may
 from fieldops.status import PHASE, TABLE, Phase, Role, Status, Step
+from fieldops.steps import approvals, desk, moving, satisfaction, supervision
 from gridmap.geojson import grid_geojson
 from gridmap.locate import cells_at, moment_of
 from gridmap.models import Cell, Department, GridUnit, Level

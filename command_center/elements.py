@@ -10,8 +10,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from fieldops.elements.population import accesses_visible_to
 from fieldops.errors import NotFound, NotPermitted
-from fieldops.population import accesses_visible_to
 from fieldops.queries import departments_of
 from fieldops.rights import cells_visible_to, elements_visible_to
 from fieldops.status import Role

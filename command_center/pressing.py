@@ -11,10 +11,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from fieldops import replies, satisfaction, supervision
 from fieldops.lifecycle import Submission
 from fieldops.models import Card, Event, Post, Rating, User
 from fieldops.status import Step
+from fieldops.steps import replies, satisfaction, supervision
 
 from .base import CommandView
 

@@ -7,11 +7,11 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
-from fieldops import desk, followup, joint, merging
 from fieldops.duplicates import could_join
 from fieldops.models import Closing, Event, EventClass, Found, Post, User
 from fieldops.rights import visible_to
 from fieldops.status import TABLE, Step
+from fieldops.steps import desk, followup, joint, merging
 from gridmap.models import Department
 
 

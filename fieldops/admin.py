@@ -13,9 +13,10 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from gridmap.admin import CalendarDayAdmin, DistrictAdmin
 from gridmap.administration import RowAdmin, RuleAdmin
 
-from . import import_page as import_page  # registers the page of imports
-from . import layout_page as layout_page  # and that of layouts
-from .foresight import CARDS, CHECKERS, DEADLINES, HOLDERS, OWNERS, PAIRS, WAYS_IN
+from .administration import import_page as import_page  # registers the page of imports
+from .administration import layout_page as layout_page  # and that of layouts
+from .administration.foresight import CARDS, CHECKERS, DEADLINES, HOLDERS, OWNERS, PAIRS, WAYS_IN
+from .administration.rule_questions import coverage_page, who_page
 from .models import (
     AccessPurpose,
     CallBackPolicy,
@@ -32,7 +33,6 @@ from .models import (
     SupervisionRule,
     User,
 )
-from .rule_questions import coverage_page, who_page
 
 
 class HoldingInline(TabularInline):

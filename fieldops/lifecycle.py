@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.dispatch import Signal
 from django.utils import timezone
 
+from .clocks.stages import CLOCK, begin_stage, turned
 from .errors import (
     BoundariesChanged,
     IllegalTransition,
@@ -22,7 +23,6 @@ from .errors import (
     SubmissionConflict,
 )
 from .models import Event, Post, Transition, User, WorkOrder
-from .stages import CLOCK, begin_stage, turned
 from .status import TABLE, Status, Step
 
 # Sent inside the transaction, once a use case, as its last statement: recorded, pairs of a case and its transitions.

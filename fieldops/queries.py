@@ -12,12 +12,12 @@ from django.utils.translation import gettext_lazy
 
 from gridmap.models import CHAIN, Cell, Component, Level
 
-from .assignment import explain
-from .clock import light
+from .clocks.cases import light
+from .clocks.stages import stage_frame
 from .duplicates import reports_of
 from .models import Check, Event, Holding, Part, Photo, Post, Report, Transition, User, WorkOrder
+from .responsibility.assignment import explain
 from .rights import visible_to
-from .stages import stage_frame
 from .status import FINAL, TABLE, Role, Status, Step
 
 RECENTLY_CLOSED = timedelta(hours=24)

@@ -4,13 +4,14 @@ import logging
 
 from celery import shared_task
 
-from . import imports, reckoning, satisfaction, supervision
-from .approvals import deferred_until_now, resume_on_the_day
-from .boundaries import apply_due, layouts_due
-from .expiry import expire, not_taken_on
+from .geography import imports
+from .geography.boundaries import apply_due, layouts_due
 from .lifecycle import now
 from .models import Photo
 from .photos import make_thumbnail
+from .steps import reckoning, satisfaction, supervision
+from .steps.approvals import deferred_until_now, resume_on_the_day
+from .steps.expiry import expire, not_taken_on
 
 log = logging.getLogger(__name__)
 AT_ONCE = 50

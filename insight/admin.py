@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action
 
-from fieldops.foresight import compared
+from fieldops.administration.foresight import compared
 from gridmap.administration import Forecast, RuleAdmin
 from gridmap.models import District
 

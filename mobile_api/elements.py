@@ -11,7 +11,7 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from fieldops import keeping, population, streets
+from fieldops.elements import keeping, population, streets
 from fieldops.errors import NotPermitted
 from fieldops.lifecycle import Submission
 from fieldops.models import AccessPurpose

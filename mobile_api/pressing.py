@@ -12,9 +12,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from fieldops import logins, satisfaction, supervision
+from fieldops import logins
 from fieldops.models import Rating
 from fieldops.rights import current_posts
+from fieldops.steps import satisfaction, supervision
 
 from . import serializers as s
 from .views import FieldView, Problem, _address, _read, _step, _submission

@@ -20,15 +20,16 @@ from rest_framework.response import Response
 from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView
 
-from fieldops import approvals, fieldwork, followup, joint, logins, queries, satisfaction
-from fieldops.assignment import explain
+from fieldops import logins, queries
 from fieldops.errors import NotFound, NotPermitted
 from fieldops.intake import Draft, Receipt, channel_for, receive
 from fieldops.lifecycle import Submission
 from fieldops.models import Event, EventClass, Report, Transition, User
 from fieldops.photos import store_photo
+from fieldops.responsibility.assignment import explain
 from fieldops.rights import current_posts, events_visible_to
 from fieldops.status import Role, Status
+from fieldops.steps import approvals, fieldwork, followup, joint, satisfaction
 from realtime import mail, positions, shifts, tickets
 from realtime.models import Shift, TrackPolicy
 

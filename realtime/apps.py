@@ -7,8 +7,8 @@ class RealtimeConfig(AppConfig):
     verbose_name = _("Live delivery")
 
     def ready(self) -> None:
-        from fieldops.checks import ask_whom
         from fieldops.lifecycle import transition_recorded
+        from fieldops.steps.checks import ask_whom
 
         from . import letters, presence
 

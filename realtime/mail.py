@@ -12,10 +12,10 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 from django.utils import timezone
 
-from fieldops import fieldwork
 from fieldops.errors import NotPermitted
 from fieldops.models import Post
 from fieldops.queries import waiting_at
+from fieldops.steps import fieldwork
 
 from .models import LetterKind, Mailbox
 

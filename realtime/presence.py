@@ -14,11 +14,11 @@ import redis
 from django.contrib.gis.geos import Point
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 
-from fieldops.checks import Worker
 from fieldops.models import Post
 from fieldops.queries import masked_name
 from fieldops.rights import NAME_ROLES, WATCH_ROLES, workers_of
 from fieldops.status import Role
+from fieldops.steps.checks import Worker
 from gridmap.models import Cell
 
 from .models import AreaCrossing, Shift
@@ -112,7 +112,7 @@ def _weighed_metres(one: OnDuty) -> float:
 
 
 def whom_to_send(cell: Cell, near: Point) -> list[Worker]:
-    """The grid workers on duty for a cell, the best to send first: for `fieldops.checks`."""
+    """The grid workers on duty for a cell, the best to send first: for `fieldops.steps.checks`."""
     return [Worker(one.shift.post_id, one.shift.user_id) for one in workers_on_duty(cell, near=near)]
 
 

@@ -10,8 +10,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Subquery
 from django.db.models.functions import JSONObject
 
-from fieldops.assignment import Assignment, find_responsible
-from fieldops.clock import start_clock
+from fieldops.clocks.cases import start_clock
+from fieldops.clocks.stages import limits_of
 from fieldops.duplicates import near_cases
 from fieldops.errors import (
     BoundariesChanged,
@@ -38,7 +38,7 @@ from fieldops.models import (
     WorkOrder,
 )
 from fieldops.places import NEAR_ENOUGH_METRES, USABLE_ACCURACY_METRES, metres_between, place_of
-from fieldops.stages import limits_of
+from fieldops.responsibility.assignment import Assignment, find_responsible
 from fieldops.status import Step
 from gridmap.locate import UNIT_FIELDS, Location, give_organisations, locate
 from gridmap.models import CalendarDay, Cell, Component, GridUnit

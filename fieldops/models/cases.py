@@ -8,10 +8,10 @@ from django.contrib.gis.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from fieldops.status import FINAL, MAX_EXTENSIONS, PHASE, Role, Status, Step
 from gridmap.coordinates import DECLARED_SYSTEM
 from gridmap.models import WGS84, Cell, Component, Department, District
 
-from ..status import FINAL, MAX_EXTENSIONS, PHASE, Role, Status, Step
 from .keys import uuid_key
 from .people import Post
 from .replies import Matter

@@ -8,10 +8,10 @@ from django.contrib.postgres.fields import ArrayField, DateTimeRangeField, Range
 from django.db.models import Func, Q
 from django.utils.translation import gettext_lazy as _
 
+from fieldops.status import Role
 from gridmap.models import District, Element, RoadSegment
 from gridmap.models.grid import check_ends_after
 
-from ..status import Role
 from .keys import uuid_key
 from .people import Post
 

@@ -9,10 +9,9 @@ from django.core.exceptions import ValidationError
 from django.db.models import Func, Q
 from django.utils.translation import gettext_lazy as _
 
+from fieldops.status import Role
 from gridmap.models import Department, District, GridUnit
 from gridmap.models.grid import check_ends_after
-
-from ..status import Role
 
 
 class User(AbstractUser):

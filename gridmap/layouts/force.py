@@ -30,7 +30,7 @@ class PutInForce:
 def put_in_force(layout: Layout, base: Grid, target: Grid, *, at: datetime) -> PutInForce:
     """End and begin cell versions and organisations as the draft says; areas become the unions of their cells.
 
-    For `fieldops.boundaries.apply_layout`, which holds the locks and moves what lies in the cells.
+    For `fieldops.geography.boundaries.apply_layout`, which holds the locks and moves what lies in the cells.
     """
     kept = {cell.version for cell in target.cells.values()}
     ended = {c.code: c.version for c in base.cells.values() if c.version and c.version not in kept}

@@ -247,7 +247,7 @@ class SpecialGroup(models.Model):
 class Person(models.Model):
     """All that is personal about an element of kind person. No history is kept of it; erasing deletes the row.
 
-    Read through `fieldops.population` alone, which masks, or asks for a purpose and logs it.
+    Read through `fieldops.elements.population` alone, which masks, or asks for a purpose and logs it.
     """
 
     element = models.OneToOneField(

@@ -9,14 +9,15 @@ import pytest
 from django.test import Client
 from django.utils import timezone, translation
 
-from fieldops import approvals, fieldwork, queries
+from fieldops import queries
 from fieldops.intake import Receipt
 from fieldops.models import Event, FilingCondition, Holding, Photo, User
 from fieldops.rights import current_posts
+from fieldops.steps import approvals, fieldwork
 from gridmap.coordinates import from_wgs84
 from gridmap.models import Cell
 from tests.conftest import handler_of
-from tests.fieldops.test_field_work import key, photo_for
+from tests.fieldops.steps.test_field_work import key, photo_for
 
 
 def logged_in(user: User, language: str = "en") -> Client:

@@ -8,9 +8,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from fieldops.elements.population import Wanted, look_up
 from fieldops.errors import NotPermitted
 from fieldops.models import User
-from fieldops.population import Wanted, look_up
 from gridmap.models import Cell, Element
 from tests.gridmap.test_elements import a_transaction_later, place, row_in
 

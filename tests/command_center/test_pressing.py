@@ -7,10 +7,10 @@ from django.test import Client
 from django.utils import timezone
 
 from fieldops.models import CallBack, ContactAccess, Event, Supervision, User
-from fieldops.supervision import supervise
+from fieldops.steps.supervision import supervise
 from fieldops.tasks import ask_reporters_back
 from tests.conftest import handler_of
-from tests.fieldops.test_satisfaction import closed
+from tests.fieldops.steps.test_satisfaction import closed
 
 __all__ = ["closed"]
 CODES = {"card": "yellow", "reason": "居民再次来电"}

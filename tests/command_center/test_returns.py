@@ -7,14 +7,14 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from fieldops import desk, fieldwork
 from fieldops.models import Event, Post, User
 from fieldops.status import Role
+from fieldops.steps import desk, fieldwork
 from insight import exclusions
 from insight.figures import Period, Scope
 from insight.returns import Pair, ping_pong
 from tests.conftest import handler_of, holder_of
-from tests.fieldops.test_field_work import key
+from tests.fieldops.steps.test_field_work import key
 
 
 @pytest.fixture

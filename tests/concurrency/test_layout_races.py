@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from fieldops import moving
-from fieldops.boundaries import apply_layout
 from fieldops.errors import BoundariesChanged, BoundariesRefused, SameCell
+from fieldops.geography.boundaries import apply_layout
 from fieldops.intake import receive
 from fieldops.models import Event, EventClass, User
+from fieldops.steps import moving
 from gridmap.layouts import draft_layout, hand_over
 from gridmap.models import Cell, Element, GridUnit, Layout, Level
 from tests.concurrency.test_races import at_once

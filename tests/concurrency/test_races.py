@@ -12,18 +12,19 @@ import uuid_utils.compat as uuid
 from django.db import connections, transaction
 from django.utils import timezone
 
-from fieldops import desk, duplicates, fieldwork, joint, merging
+from fieldops import duplicates
 from fieldops.errors import Conflict
-from fieldops.expiry import expire
 from fieldops.intake import receive
 from fieldops.lifecycle import Submission
 from fieldops.models import Event, EventClass, FilingCondition, Post, Report, Transition, User
+from fieldops.steps import desk, fieldwork, joint, merging
+from fieldops.steps.expiry import expire
 from gridmap.models import Cell
 from realtime import mail, notify
 from realtime.escalation import escalate, send_notifications
 from realtime.models import ContactDetail, Escalation, Letter, Mailbox, Notification
 from tests.conftest import draft_of, handler_of, holder_of
-from tests.fieldops.test_field_work import photo_for
+from tests.fieldops.steps.test_field_work import photo_for
 from tests.realtime import counting_adapter
 
 pytestmark = pytest.mark.usefixtures("committed")

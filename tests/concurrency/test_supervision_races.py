@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from fieldops.intake import receive
 from fieldops.models import Event, EventClass, FilingCondition, Supervision, SupervisionRule, Transition, User
-from fieldops.supervision import speaks_for, supervise
+from fieldops.steps.supervision import speaks_for, supervise
 from gridmap.models import Cell
 from realtime import mail
 from realtime.escalation import escalate

@@ -9,15 +9,15 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
 
-from fieldops import fieldwork
 from fieldops.errors import NotFound
 from fieldops.models import CheckPolicy, Event, Holding, Post, User, WorkOrder
 from fieldops.queries import whole_case
 from fieldops.rights import current_posts, events_visible_to
+from fieldops.steps import fieldwork
 from insight import scores
 from insight.figures import Scope, period_of
 from insight.tables import narrow, tabulate
-from tests.fieldops.test_field_work import handled_by, key, photo_for
+from tests.fieldops.steps.test_field_work import handled_by, key, photo_for
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)

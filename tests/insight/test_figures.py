@@ -14,11 +14,11 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from benchmarks._lives import Life, Walker, World, store, world_of
-from fieldops import approvals, desk, fieldwork, followup, joint
 from fieldops.intake import Receipt
 from fieldops.lifecycle import Submission
 from fieldops.models import CheckPolicy, Event, EventClass, FilingCondition, Post, Rating, User
 from fieldops.status import Step
+from fieldops.steps import approvals, desk, fieldwork, followup, joint
 from gridmap.models import District
 from insight.describe import describe
 from insight.facts import COUNTS
@@ -26,7 +26,7 @@ from insight.figures import Period, Scope, cases_behind, count_all, count_by, co
 from insight.indicators import INDICATORS
 from insight.models import DenominatorChoice, Exclusion
 from tests.conftest import holder_of
-from tests.fieldops.test_field_work import handled_by, key, photo_for
+from tests.fieldops.steps.test_field_work import handled_by, key, photo_for
 
 DECEMBER = Period(
     datetime(2016, 11, 30, 16, tzinfo=UTC), datetime(2016, 12, 31, 16, tzinfo=UTC), timezone.now()

@@ -8,16 +8,16 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from django.utils import timezone
 
-from fieldops import fieldwork, followup
 from fieldops.models import CheckPolicy, Event, Post, User
 from fieldops.status import Role
+from fieldops.steps import fieldwork, followup
 from gridmap.models import District
 from insight import scores
 from insight.facts import COUNTS
 from insight.figures import Line, Period, Scope, cases_behind, period_of
 from insight.models import DenominatorChoice, Grade, ScorePart, Subject, VolumeBand
 from tests.conftest import holder_of
-from tests.fieldops.test_field_work import key, photo_for
+from tests.fieldops.steps.test_field_work import key, photo_for
 
 pytestmark = pytest.mark.django_db
 

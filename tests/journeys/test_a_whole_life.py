@@ -15,8 +15,8 @@ from gridmap.models import Cell
 from insight.figures import Period, Scope
 from insight.returns import ping_pong
 from tests.conftest import holder_of, inside
-from tests.fieldops.test_checks import go_on_duty, worker_of
-from tests.fieldops.test_field_work import photo_for
+from tests.fieldops.steps.test_checks import go_on_duty, worker_of
+from tests.fieldops.steps.test_field_work import photo_for
 
 
 def desk(by: User, event: Event, action: str, **given: Any) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from fieldops.models import CallBack, Event, Report, Supervision, User
-from fieldops.satisfaction import code_for_receipt
-from fieldops.supervision import supervise
+from fieldops.steps.satisfaction import code_for_receipt
+from fieldops.steps.supervision import supervise
 from fieldops.tasks import ask_reporters_back
 from tests.conftest import handler_of
-from tests.fieldops.test_satisfaction import closed
+from tests.fieldops.steps.test_satisfaction import closed
 
 __all__ = ["closed"]
 

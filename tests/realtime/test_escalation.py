@@ -18,10 +18,10 @@ from django.test import Client
 from django.utils import timezone
 
 from devstack.places import free_port
-from fieldops import desk, fieldwork, followup, joint
 from fieldops.intake import Receipt
 from fieldops.lifecycle import Submission
 from fieldops.models import Event, FilingCondition, Post, User
+from fieldops.steps import desk, fieldwork, followup, joint
 from realtime import mail, notify
 from realtime.escalation import MOST_TRIES, escalate, send_notifications
 from realtime.models import ContactDetail, DeliveryPolicy, Escalation, Letter, Mailbox, Notification

@@ -10,17 +10,17 @@ from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from fieldops import desk, fieldwork, followup
 from fieldops.errors import NotPermitted
 from fieldops.intake import Receipt
 from fieldops.lifecycle import Submission
 from fieldops.models import Event, FilingCondition, Post, ResponsibilityRule, User
+from fieldops.steps import desk, fieldwork, followup
 from gridmap.models import Cell
 from realtime import mail
 from realtime.models import Letter, LetterRetention, Mailbox, MailboxAck
 from realtime.tasks import prune_letters
 from tests.conftest import chief_of, handler_of
-from tests.fieldops.test_field_work import handled_by
+from tests.fieldops.steps.test_field_work import handled_by
 
 File = Callable[..., Receipt]
 

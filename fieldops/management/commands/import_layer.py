@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fieldops.imports import Options, bring_in, in_words
+from fieldops.geography.imports import Options, bring_in, in_words
 from fieldops.models import User
 from gridmap.exchange.faults import FileRefused
 from gridmap.exchange.layers import LAYERS

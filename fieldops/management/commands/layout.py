@@ -15,8 +15,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from shapely.geometry.base import BaseGeometry
 
-from fieldops.boundaries import apply_layout, effects_in_words, what_if
 from fieldops.errors import BoundariesRefused, DomainError
+from fieldops.geography.boundaries import apply_layout, effects_in_words, what_if
 from fieldops.models import User
 from gridmap.layouts import (
     LayoutRefused,

@@ -1,0 +1,1 @@
+"""Pages of the administration beside the forms: files, layouts, questions to the rules, what a change would do."""
