@@ -5,7 +5,6 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -23,10 +22,12 @@ from devstack.places import Place, free_port
 from devstack.stack import start_servers
 from devstack.supervisor import Supervisor
 from fieldops.demo import load_demo
-from fieldops.intake import Draft, Receipt, channel_for, receive
-from fieldops.models import Event, EventClass, FilingCondition, Post, User
+from fieldops.intake import Receipt, receive
+from fieldops.models import Event, EventClass, FilingCondition, Report, User
 from fieldops.rights import current_posts
+from fieldops.steps import desk
 from gridmap.models import Cell
+from tests.doing import CASE_TABLES, Served, close, database, draft_of, served_redis
 
 
 class FewRounds(PBKDF2PasswordHasher):
@@ -42,9 +43,6 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Pages last: the browser's driver keeps an event loop running, which asynchronous tests cannot share."""
     items.sort(key=lambda item: "browser" in item.path.parts)
-
-
-CASE_TABLES = "fieldops_event, fieldops_report, fieldops_transition, fieldops_workorder, fieldops_photo, realtime_mailbox, realtime_shift"
 
 
 @pytest.fixture(scope="session")
@@ -74,21 +72,10 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> It
             admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-def database(name: str) -> dict[str, Any]:
-    """How psycopg reaches a database of the test cluster, beside Django."""
-    held = connection.settings_dict
-    return {"host": held["HOST"], "port": held["PORT"] or None, "user": held["USER"], "dbname": name}
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _static_files() -> None:
     """Pages name their files by content, so they have to be collected first."""
     call_command("collectstatic", interactive=False, verbosity=0)
-
-
-def served_redis() -> str:
-    """The running house keeps its positions and queues apart from those of the tests beside it."""
-    return settings.REDIS_URL.rpartition("/")[0] + "/1"
 
 
 @pytest.fixture(autouse=True)
@@ -174,18 +161,6 @@ def outsider(db: None) -> User:
     return User.objects.create_user("outsider", password="outside-of-everything-9")
 
 
-def holder_of(post: Post) -> User:
-    return post.holders.order_by("username").first()
-
-
-def chief_of(event: Event) -> User:
-    return holder_of(Post.objects.get(role="street_chief", unit=event.cell.street))
-
-
-def handler_of(event: Event) -> User:
-    return holder_of(event.work_orders.get(finished_at__isnull=True).post)
-
-
 # --- places and reports --------------------------------------------------------------------------------
 
 
@@ -203,29 +178,6 @@ def event_class(db: None) -> EventClass:
 @pytest.fixture
 def condition(event_class: EventClass) -> FilingCondition:
     return event_class.conditions.first()
-
-
-def inside(cell: Cell) -> tuple[float, float]:
-    """A point well inside the cell, longitude and latitude."""
-    return cell.boundary.point_on_surface.coords
-
-
-def draft_of(reporter: User, cell: Cell, event_class: EventClass, **changes: Any) -> Draft:
-    x, y = inside(cell)
-    post = current_posts(reporter)[0]
-    facts: dict[str, Any] = {
-        "id": uuid.uuid7(),
-        "digest": "d" * 64,
-        "reporter": reporter,
-        "post": post,
-        "channel": channel_for([post])[1],
-        "class_key": event_class.key,
-        "description": "现场情况说明",
-        "x": x,
-        "y": y,
-        "system": "WGS84",
-    }
-    return Draft(**{**facts, **changes})
 
 
 @pytest.fixture
@@ -253,19 +205,34 @@ def dispatched(file_report: Callable[..., Receipt], grid_worker: User, condition
 
 
 @pytest.fixture
+def closed(
+    file_report: Callable[..., Receipt],
+    resident: User,
+    intake_operator: User,
+    dispatcher: User,
+    condition: FilingCondition,
+) -> Event:
+    """A resident's case that is closed; a caller with a number and one without reported it, too."""
+    event = file_report(resident).event
+    first = event.reports.get()
+    for changes in ({"contact_name": "赵敏", "contact_phone": "13800001234"}, {}):
+        copy = Report.objects.get(pk=first.pk)
+        copy.pk, copy.reporter, copy.channel = uuid.uuid7(), intake_operator, "hotline_12345"
+        copy.post = current_posts(intake_operator)[0]
+        for name, value in changes.items():
+            setattr(copy, name, value)
+        copy.save(force_insert=True)
+    desk.accept(event.pk, by=intake_operator)
+    event = desk.file(event.pk, by=intake_operator, condition_id=condition.pk)
+    return close(event, dispatcher)
+
+
+@pytest.fixture
 def chance() -> random.Random:
     return random.Random(150204)
 
 
 # --- the whole house, running ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Served:
-    """The project as it is deployed, on its own copy of the demo district."""
-
-    url: str
-    env: dict[str, str]
 
 
 @pytest.fixture(scope="session")

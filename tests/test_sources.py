@@ -96,3 +96,16 @@ def test_the_tests_that_the_documents_name_exist() -> None:
         f"{file}::{test}" for file, test in sorted(named) if f"def {test}(" not in (ROOT / file).read_text()
     ]
     assert missing == []
+
+
+def test_no_test_imports_another_test() -> None:
+    """What several share stands in `tests/doing.py`, or in a plain module of their package; fixtures in a `conftest.py`."""
+    offenders = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in (ROOT / "tests").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        for module in {node.module or "", *(f"{node.module}.{name.name}" for name in node.names)}
+        if module.startswith("tests.") and re.search(r"\.(test_\w+|conftest)$", module)
+    ]
+    assert offenders == []

@@ -28,9 +28,10 @@ class ResponsibilityRule(models.Model):
     An empty field means *any*; an empty end of the validity means without end there. `party` names a department
     of the component that the case is about, instead of a fixed one: such a rule fits only where there is one.
 
-    Compared first by class, then by condition, area and party (`fieldops.responsibility.assignment.ORDER`). Two rules that fit one
-    case at one moment never stand equal: a case has one class, one condition and one organisation of each level,
-    so equal ones would have the same scope at the same time, which the exclusion constraint forbids.
+    Compared first by class, then by condition, area and party (`fieldops.responsibility.assignment.ORDER`).
+    Two rules that fit one case at one moment never stand equal: a case has one class, one condition and one
+    organisation of each level, so equal ones would have the same scope at the same time, which the exclusion
+    constraint forbids.
     """
 
     district = models.ForeignKey(District, models.CASCADE, verbose_name=_("district"), related_name="rules")

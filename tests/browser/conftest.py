@@ -5,12 +5,14 @@ import shutil
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 import uuid_utils.compat as uuid
 from playwright.sync_api import Page
 
 from devstack.clients import PASSWORD
-from tests.conftest import Served
+from tests.browser.pages import PLACES
+from tests.doing import Served, database
 
 # Playwright's synchronous API runs an event loop of its own beside Django's.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -61,6 +63,29 @@ def file_over_http(served: Served) -> Any:
             return answer.json()
 
         yield file
+
+
+@pytest.fixture
+def filed(served: Served) -> dict[str, Any]:
+    """A worker's report that went straight to a department, and who works there."""
+    with httpx.Client(base_url=served.url, timeout=20) as http:
+        who = {"username": "worker003", "password": PASSWORD}
+        http.headers["Authorization"] = f"Token {http.post('/api/v1/login', json=who).json()['token']}"
+        entry = next(c for c in http.get("/api/v1/event-classes").json() if c["key"] == "event/0105")
+        body = {"id": str(uuid.uuid7()), "class": "event/0105", "description": "沿街垃圾堆积"}
+        x, y = next(PLACES)
+        place = {"x": x, "y": y, "system": "WGS84", "accuracy_m": 5}
+        report = http.post(
+            "/api/v1/reports", json={**body, **place, "condition": entry["conditions"][0]["id"]}
+        ).json()
+    assert report["event"]["status"] == "dispatched"
+    with psycopg.connect(**database("served"), autocommit=True) as sql:
+        [(handler,)] = sql.execute(
+            "SELECT u.username FROM fieldops_workorder o JOIN fieldops_holding h ON h.post_id = o.post_id"
+            " JOIN fieldops_user u ON u.id = h.user_id WHERE o.event_id = %s",
+            [report["event"]["id"]],
+        ).fetchall()
+    return {**report["event"], "report": report["id"], "handler": handler}
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page
 
 from devstack.clients import PASSWORD
-from tests.conftest import Served, database
+from tests.doing import Served, database
 
 FILES = Path(__file__).parents[1] / "gridmap" / "files"
 LIMITS = b"district,stage,urgent,minutes\n150204,accept,0,45\n150204,nowhere,0,-1\n"

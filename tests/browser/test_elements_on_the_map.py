@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 from playwright.sync_api import Page, expect
 
-from tests.conftest import Served, database
+from tests.doing import Served, database
 
 
 def test_elements_are_counted_and_listed(log_in: Any, served: Served) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from tests.conftest import Served
+from tests.doing import Served
 
 
 def test_a_leader_goes_from_the_map_to_figures_to_a_case(log_in: Any, file_over_http: Any) -> None:

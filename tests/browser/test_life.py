@@ -8,9 +8,8 @@ import uuid_utils.compat as uuid
 from playwright.sync_api import expect
 
 from devstack.clients import PASSWORD
-from tests.browser.test_supervision import filed as filed  # the case
-from tests.browser.test_supervision import open_event, picture
-from tests.conftest import Served, database
+from tests.browser.pages import open_event, picture
+from tests.doing import Served, database
 
 
 def test_an_assistant_is_called_and_the_class_changes(log_in: Any, filed: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from devstack.clients import PASSWORD
 from gridmap.models import CHAIN
-from tests.conftest import Served, database
+from tests.doing import Served, database
 
 MARKER = "id => window.commandCenter.markers().find(m => m.id === id)"
 

@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 from playwright.sync_api import Page, Response, expect
 
-from tests.conftest import Served, database
+from tests.doing import Served, database
 
 
 def tile_of(layer: str) -> Any:

@@ -1,65 +1,15 @@
 """Cards and call-backs in a real browser: given, found in the queue, answered; a reporter's number shown on request."""
 
-import os
 from typing import Any
 
 import httpx
 import psycopg
-import pytest
 import uuid_utils.compat as uuid
 from playwright.sync_api import Page, expect
 
 from devstack.clients import PASSWORD
-from tests.conftest import Served, database
-
-# Far enough apart that none is taken for the other's.
-PLACES = iter(
-    [
-        (110.022, 40.648),
-        (110.015, 40.652),
-        (110.02, 40.655),
-        (110.025, 40.658),
-        (110.01, 40.65),
-        (110.03, 40.652),
-    ]
-)
-
-
-@pytest.fixture
-def filed(served: Served) -> dict[str, Any]:
-    """A worker's report that went straight to a department, and who works there."""
-    with httpx.Client(base_url=served.url, timeout=20) as http:
-        who = {"username": "worker003", "password": PASSWORD}
-        http.headers["Authorization"] = f"Token {http.post('/api/v1/login', json=who).json()['token']}"
-        entry = next(c for c in http.get("/api/v1/event-classes").json() if c["key"] == "event/0105")
-        body = {"id": str(uuid.uuid7()), "class": "event/0105", "description": "沿街垃圾堆积"}
-        x, y = next(PLACES)
-        place = {"x": x, "y": y, "system": "WGS84", "accuracy_m": 5}
-        report = http.post(
-            "/api/v1/reports", json={**body, **place, "condition": entry["conditions"][0]["id"]}
-        ).json()
-    assert report["event"]["status"] == "dispatched"
-    with psycopg.connect(**database("served"), autocommit=True) as sql:
-        [(handler,)] = sql.execute(
-            "SELECT u.username FROM fieldops_workorder o JOIN fieldops_holding h ON h.post_id = o.post_id"
-            " JOIN fieldops_user u ON u.id = h.user_id WHERE o.event_id = %s",
-            [report["event"]["id"]],
-        ).fetchall()
-    return {**report["event"], "report": report["id"], "handler": handler}
-
-
-def picture(page: Page, name: str) -> None:
-    """Keep what the page looks like, where somebody wants to see it."""
-    folder = os.environ.get("SCREENSHOTS")
-    if folder:
-        page.screenshot(path=f"{folder}/{name}.png")
-
-
-def open_event(page: Page, event: dict[str, Any]) -> Any:
-    page.evaluate("id => { location.hash = `#event=${id}` }", event["id"])
-    panel = page.get_by_test_id("event-panel")
-    expect(panel.get_by_test_id("event-number")).to_have_text(event["number"], timeout=10_000)
-    return panel
+from tests.browser.pages import PLACES, open_event, picture
+from tests.doing import Served, database
 
 
 def leave(page: Page) -> None:

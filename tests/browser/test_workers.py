@@ -11,7 +11,7 @@ import uuid_utils.compat as uuid
 from playwright.sync_api import Page, expect
 
 from devstack.clients import PASSWORD
-from tests.conftest import Served, database
+from tests.doing import Served, database
 
 
 @pytest.fixture

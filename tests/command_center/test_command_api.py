@@ -16,8 +16,7 @@ from fieldops.rights import current_posts
 from fieldops.steps import approvals, fieldwork
 from gridmap.coordinates import from_wgs84
 from gridmap.models import Cell
-from tests.conftest import handler_of
-from tests.fieldops.steps.test_field_work import key, photo_for
+from tests.doing import handler_of, key, photo_for
 
 
 def logged_in(user: User, language: str = "en") -> Client:

@@ -12,7 +12,7 @@ from fieldops.elements.population import Wanted, look_up
 from fieldops.errors import NotPermitted
 from fieldops.models import User
 from gridmap.models import Cell, Element
-from tests.gridmap.test_elements import a_transaction_later, place, row_in
+from tests.doing import a_transaction_later, place, row_in
 
 
 @pytest.fixture

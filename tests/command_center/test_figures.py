@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from fieldops.models import Event, Post, User
 from fieldops.status import Role
-from tests.conftest import holder_of
+from tests.doing import holder_of
 
 
 @pytest.fixture

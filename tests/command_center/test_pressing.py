@@ -9,10 +9,8 @@ from django.utils import timezone
 from fieldops.models import CallBack, ContactAccess, Event, Supervision, User
 from fieldops.steps.supervision import supervise
 from fieldops.tasks import ask_reporters_back
-from tests.conftest import handler_of
-from tests.fieldops.steps.test_satisfaction import closed
+from tests.doing import handler_of
 
-__all__ = ["closed"]
 CODES = {"card": "yellow", "reason": "居民再次来电"}
 
 

@@ -13,8 +13,7 @@ from fieldops.steps import desk, fieldwork
 from insight import exclusions
 from insight.figures import Period, Scope
 from insight.returns import Pair, ping_pong
-from tests.conftest import handler_of, holder_of
-from tests.fieldops.steps.test_field_work import key
+from tests.doing import handler_of, holder_of, key
 
 
 @pytest.fixture

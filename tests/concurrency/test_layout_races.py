@@ -13,8 +13,7 @@ from fieldops.models import Event, EventClass, User
 from fieldops.steps import moving
 from gridmap.layouts import draft_layout, hand_over
 from gridmap.models import Cell, Element, GridUnit, Layout, Level
-from tests.concurrency.test_races import at_once
-from tests.conftest import CASE_TABLES, draft_of
+from tests.doing import CASE_TABLES, at_once, draft_of
 
 pytestmark = pytest.mark.usefixtures("committed")
 

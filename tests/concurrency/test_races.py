@@ -2,14 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 import uuid_utils.compat as uuid
-from django.db import connections, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from fieldops import duplicates
@@ -23,34 +22,10 @@ from gridmap.models import Cell
 from realtime import mail, notify
 from realtime.escalation import escalate, send_notifications
 from realtime.models import ContactDetail, Escalation, Letter, Mailbox, Notification
-from tests.conftest import draft_of, handler_of, holder_of
-from tests.fieldops.steps.test_field_work import photo_for
+from tests.doing import at_once, draft_of, handler_of, holder_of, photo_for
 from tests.realtime import counting_adapter
 
 pytestmark = pytest.mark.usefixtures("committed")
-
-
-def at_once(*jobs: Callable[[], Any]) -> list[Any]:
-    """Run the jobs in threads that start together; their results, or the exceptions they raised."""
-    results: list[Any] = [None] * len(jobs)
-    gate = threading.Barrier(len(jobs))
-
-    def run(index: int, job: Callable[[], Any]) -> None:
-        try:
-            gate.wait()
-            results[index] = job()
-        except Exception as error:
-            results[index] = error
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(jobs)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive(), "a thread hangs"
-    return results
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from gridmap.models import Cell
 from realtime import mail
 from realtime.escalation import escalate
 from realtime.models import ContactDetail, DeliveryPolicy, Letter, Mailbox, Notification
-from tests.conftest import database, draft_of, handler_of
+from tests.doing import database, draft_of, handler_of
 
 pytestmark = pytest.mark.usefixtures("committed")
 CASES = 6

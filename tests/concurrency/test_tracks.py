@@ -20,7 +20,7 @@ from fieldops.models import User
 from gridmap.models import Cell
 from realtime import positions, presence, shifts, stores, tracks
 from realtime.models import AreaCrossing, Shift, TrackPoint
-from tests.concurrency.test_races import at_once
+from tests.doing import at_once
 
 pytestmark = pytest.mark.usefixtures("committed")
 

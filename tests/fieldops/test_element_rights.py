@@ -7,8 +7,7 @@ import pytest
 from fieldops.models import Post, User
 from fieldops.rights import elements_visible_to
 from gridmap.models import Cell, Element
-from tests.conftest import holder_of
-from tests.gridmap.test_elements import place, row_in
+from tests.doing import holder_of, place, row_in
 
 
 @pytest.fixture

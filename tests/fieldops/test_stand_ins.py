@@ -17,7 +17,7 @@ from fieldops.steps import fieldwork
 from insight import scores
 from insight.figures import Scope, period_of
 from insight.tables import narrow, tabulate
-from tests.fieldops.steps.test_field_work import handled_by, key, photo_for
+from tests.doing import handled_by, key, photo_for
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)

@@ -1,23 +1,10 @@
 """What the database itself refuses: cells and organisations that contradict each other."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
-from django.db import IntegrityError, connection, transaction
 
 from fieldops.models import Event, Post
 from gridmap.models import Cell, Department, District, GridUnit, Level
-
-
-def refused(change: Callable[[], Any], constraint: str) -> None:
-    def change_and_check() -> None:
-        with transaction.atomic(), connection.cursor() as cursor:
-            change()
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-
-    with pytest.raises(IntegrityError, match=constraint):
-        change_and_check()
+from tests.doing import refused
 
 
 def other(level: Level, than: GridUnit) -> GridUnit:

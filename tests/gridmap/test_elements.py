@@ -14,10 +14,8 @@ from hypothesis import strategies as st
 from fieldops.models import EventClass
 from gridmap.elements import (
     BadComponentCode,
-    ComponentRow,
     components_near,
     parse_component_code,
-    place_components,
     relocate_elements,
     standing_at,
     standing_in,
@@ -33,28 +31,9 @@ from gridmap.models import (
     ElementKind,
     ElementVersion,
 )
-from tests.gridmap.test_constraints import refused
-from tests.gridmap.test_versions import next_version
+from tests.doing import a_transaction_later, next_version, place, refused, row_in
 
 DIGITS = st.text("0123456789", min_size=16, max_size=16)
-
-
-def row_in(cell: Cell, serial: int = 900_001, **changes: Any) -> ComponentRow:
-    """A manhole cover (class 0101) well inside the cell."""
-    x, y = cell.boundary.point_on_surface.coords
-    facts = {
-        "code": f"1502040101{serial:06}",
-        "name": "上水井盖",
-        "x": x,
-        "y": y,
-        "system": "WGS84",
-        "managing": "municipal",
-    }
-    return ComponentRow(**{**facts, **changes})
-
-
-def place(*rows: ComponentRow, by: Any = None) -> Any:
-    return place_components(rows, district=District.objects.get(), by=by)
 
 
 @pytest.fixture
@@ -228,17 +207,6 @@ def test_the_nearest_come_first_and_the_far_do_not(cell: Cell) -> None:
 
 
 # --- history ------------------------------------------------------------------------------------------------------
-
-
-def a_transaction_later() -> None:
-    """The tests' own transaction has one time: move what was recorded so far into the past."""
-    with connection.cursor() as cursor:
-        for table in ("elementversion", "componentversion"):
-            cursor.execute(f"ALTER TABLE gridmap_{table} DISABLE TRIGGER USER")
-            cursor.execute(
-                f"UPDATE gridmap_{table} SET pgh_created_at = pgh_created_at - interval '1 day'"  # noqa: S608
-            )
-            cursor.execute(f"ALTER TABLE gridmap_{table} ENABLE TRIGGER USER")
 
 
 def test_what_changed_when_and_by_whom(cell: Cell, placed: Component, grid_worker: Any) -> None:

@@ -18,7 +18,7 @@ from gridmap.bulk import CellIndex, locate_many, read_cells
 from gridmap.coordinates import metres_per_degree
 from gridmap.locate import cells_at, locate, moment_of, shares_of_circle
 from gridmap.models import Cell, District
-from tests.gridmap.test_versions import next_version
+from tests.doing import next_version
 
 DISTRICT = "150204"
 

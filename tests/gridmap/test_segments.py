@@ -11,22 +11,9 @@ from django.db import IntegrityError, transaction
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gridmap.models import Cell, District, Element, RoadSegment, Shop, Side
-from gridmap.segments import SegmentRow, lay_out_segments, put_shop, segment_at, side_of
-from tests.gridmap.test_elements import place, row_in
-
-METRE = 1 / 111_195
-
-
-def lay(*rows: SegmentRow) -> Any:
-    return lay_out_segments(rows, district=District.objects.get(), by=None)
-
-
-def along(cell: Cell, code: str = "T-1", east: float = 20, north: float = 0, **changes: Any) -> SegmentRow:
-    """Twenty metres to the east through the middle of the cell."""
-    x, y = cell.boundary.point_on_surface.coords
-    line = [(x, y), (x + east * METRE, y + north * METRE)]
-    return SegmentRow(**{"code": code, "name": "测试街", "line": line, "system": "WGS84", **changes})
+from gridmap.models import Cell, Element, RoadSegment, Shop, Side
+from gridmap.segments import SegmentRow, put_shop, segment_at, side_of
+from tests.doing import METRE, along, lay, place, row_in
 
 
 @given(

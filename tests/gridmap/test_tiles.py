@@ -17,6 +17,7 @@ from gridmap import tiles
 from gridmap.models import Cell, Drawing, GridUnit, Shape
 from gridmap.tasks import redraw_tiles
 from gridmap.tiles import CELLS_FROM, FIRST_DRAWN, GRID, LAST_DRAWN, Layer, NoSuchTile, Tile
+from tests.doing import tile_at
 
 DISTRICT = "150204"
 
@@ -31,12 +32,6 @@ def covering(z: int) -> list[Tile]:
     x, y = tile_at(west, north, z)
     last_x, last_y = tile_at(east, south, z)
     return [Tile(z, i, j) for i in range(x, last_x + 1) for j in range(y, last_y + 1)]
-
-
-def tile_at(lon: float, lat: float, z: int) -> tuple[int, int]:
-    across = 2**z
-    y = (1 - np.arcsinh(np.tan(np.radians(lat))) / np.pi) / 2
-    return int((lon + 180) / 360 * across), int(y * across)
 
 
 @pytest.mark.django_db

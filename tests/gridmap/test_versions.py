@@ -4,25 +4,12 @@ from datetime import timedelta
 
 import pytest
 import uuid_utils.compat as uuid
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from gridmap.locate import cells_at
 from gridmap.models import Cell
-
-
-def next_version(cell: Cell, **changes: object) -> Cell:
-    """End the cell now and begin its next version."""
-    now = timezone.now()
-    Cell.objects.filter(pk=cell.pk).update(valid_to=now)
-    new = Cell.objects.get(pk=cell.pk)
-    new.pk, new.valid_from, new.valid_to = uuid.uuid7(), now, None
-    for name, value in changes.items():
-        setattr(new, name, value)
-    new.save(force_insert=True)
-    with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    return new
+from tests.doing import next_version
 
 
 def test_a_moment_has_one_version(cell: Cell) -> None:

@@ -23,7 +23,7 @@ from insight.figures import Scope, count_all, period_of
 from insight.models import Bulletin, BulletinKind
 from insight.tables import tabulate
 from insight.tasks import make_bulletins
-from tests.conftest import holder_of
+from tests.doing import holder_of
 
 pytestmark = pytest.mark.django_db
 

@@ -14,7 +14,7 @@ from fieldops.status import Role
 from insight import exclusions
 from insight.figures import Scope, count_all, period_of
 from insight.models import Exclusion
-from tests.conftest import holder_of
+from tests.doing import holder_of
 
 pytestmark = pytest.mark.django_db
 

@@ -25,8 +25,7 @@ from insight.facts import COUNTS
 from insight.figures import Period, Scope, cases_behind, count_all, count_by, count_by_level, period_of
 from insight.indicators import INDICATORS
 from insight.models import DenominatorChoice, Exclusion
-from tests.conftest import holder_of
-from tests.fieldops.steps.test_field_work import handled_by, key, photo_for
+from tests.doing import handled_by, holder_of, key, photo_for
 
 DECEMBER = Period(
     datetime(2016, 11, 30, 16, tzinfo=UTC), datetime(2016, 12, 31, 16, tzinfo=UTC), timezone.now()

@@ -16,8 +16,7 @@ from insight import scores
 from insight.facts import COUNTS
 from insight.figures import Line, Period, Scope, cases_behind, period_of
 from insight.models import DenominatorChoice, Grade, ScorePart, Subject, VolumeBand
-from tests.conftest import holder_of
-from tests.fieldops.steps.test_field_work import key, photo_for
+from tests.doing import holder_of, key, photo_for
 
 pytestmark = pytest.mark.django_db
 

@@ -14,9 +14,7 @@ from fieldops.models import CheckPolicy, Event, FilingCondition, Post, User
 from gridmap.models import Cell
 from insight.figures import Period, Scope
 from insight.returns import ping_pong
-from tests.conftest import holder_of, inside
-from tests.fieldops.steps.test_checks import go_on_duty, worker_of
-from tests.fieldops.steps.test_field_work import photo_for
+from tests.doing import go_on_duty, holder_of, inside, photo_for, worker_of
 
 
 def desk(by: User, event: Event, action: str, **given: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tests.conftest import Served
+from tests.doing import Served
 
 
 def test_from_a_residents_report_to_the_answer(served: Served) -> None:

@@ -11,7 +11,7 @@ import shapely
 from pyogrio.raw import read
 
 from devstack.clients import PASSWORD
-from tests.conftest import Served
+from tests.doing import Served
 
 CELLS = 1531
 

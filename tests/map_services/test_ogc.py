@@ -26,7 +26,7 @@ from fieldops.models import Event, Post, User
 from gridmap.models import Cell, GridUnit
 from map_services.collections import COLLECTIONS
 from map_services.crs import OFFERED
-from tests.gridmap.test_versions import next_version
+from tests.doing import next_version
 
 HERE = Path(__file__).parent / "ogc"
 CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"

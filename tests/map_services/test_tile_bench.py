@@ -14,7 +14,7 @@ from fieldops.models import Event, User
 from gridmap.models import Cell
 from gridmap.tiles import Layer, Tile
 from map_services.tile_views import near
-from tests.gridmap.test_tiles import tile_at
+from tests.doing import tile_at
 
 DISTRICT = "150204"
 

@@ -19,7 +19,7 @@ from gridmap.models import Cell, Element, ElementKind, Person, RoadSegment
 from gridmap.tasks import redraw_tiles
 from gridmap.tiles import Layer
 from map_services.tile_views import near
-from tests.gridmap.test_tiles import tile_at
+from tests.doing import tile_at
 
 DISTRICT = "150204"
 PASSWORD = "qingshan-demo-2026"

@@ -6,12 +6,10 @@ import pytest
 from django.contrib.gis.geos import Point
 from django.utils import timezone
 
+from devstack.clients import new_id
 from fieldops.models import AccessPurpose, ElementAccess, Event, EventClass, Post, SegmentChief, User
 from gridmap.models import Cell, Element, Person, RoadSegment, SpecialGroup
-from tests.conftest import chief_of, holder_of, inside
-from tests.gridmap.test_elements import place, row_in
-from tests.gridmap.test_segments import along, lay
-from tests.mobile_api.test_field_api import Phone, new_id
+from tests.doing import Phone, along, chief_of, holder_of, inside, lay, place, row_in
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The field API as a phone meets it: HTTP in, HTTP out."""
 
-import hashlib
 import io
 import json
 from typing import Any
@@ -15,55 +14,20 @@ from django.utils import timezone
 from openapi_spec_validator import validate as validate_openapi
 from PIL import Image
 
+from devstack.clients import new_id
 from fieldops.logins import may_try
 from fieldops.models import Event, EventClass, FilingCondition, Holding, Photo, Report, Transition, User
 from fieldops.tasks import make_missing_thumbnails
 from gridmap.models import Cell
 from realtime.models import Letter, Mailbox
 from realtime.tickets import CannotTell, redeem_ticket
-from tests.conftest import chief_of, handler_of, inside
-
-PASSWORD = "qingshan-demo-2026"
-
-
-class Phone:
-    """A device with a token."""
-
-    def __init__(self, user: User) -> None:
-        self.client = Client(headers={"Accept-Language": "en"})
-        answer = self.post("login", {"username": user.username, "password": PASSWORD})
-        assert answer.status_code == 200, answer.content
-        self.client = Client(
-            headers={"Authorization": f"Token {answer.json()['token']}", "Accept-Language": "en"}
-        )
-
-    def get(self, path: str, **query: Any) -> Any:
-        return self.client.get(f"/api/v1/{path}", query)
-
-    def post(self, path: str, body: Any = None) -> Any:
-        return self.client.post(
-            f"/api/v1/{path}", data=json.dumps(body or {}), content_type="application/json"
-        )
-
-    def photo(self, submission: Any, content: bytes, **changes: Any) -> Any:
-        form = {
-            "id": str(uuid.uuid7()),
-            "submission": str(submission),
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "file": io.BytesIO(content),
-            **changes,
-        }
-        return self.client.post("/api/v1/photos", form)
+from tests.doing import Phone, chief_of, handler_of, inside
 
 
 def picture() -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (32, 24), "red").save(buffer, "JPEG")
     return buffer.getvalue()
-
-
-def new_id() -> str:
-    return str(uuid.uuid7())
 
 
 @pytest.fixture

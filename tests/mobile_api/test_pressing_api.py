@@ -11,10 +11,7 @@ from fieldops.models import CallBack, Event, Report, Supervision, User
 from fieldops.steps.satisfaction import code_for_receipt
 from fieldops.steps.supervision import supervise
 from fieldops.tasks import ask_reporters_back
-from tests.conftest import handler_of
-from tests.fieldops.steps.test_satisfaction import closed
-
-__all__ = ["closed"]
+from tests.doing import handler_of
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection
 from devstack.clients import new_id
 from realtime import doorbell, mail
 from realtime.doorbell import Enclosed
-from tests.conftest import Served, database
+from tests.doing import Served, database
 from tests.realtime.wires import field_socket, frame, phone, report, send, socket_server
 
 pytestmark = pytest.mark.usefixtures("served")

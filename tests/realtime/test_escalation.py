@@ -27,7 +27,7 @@ from realtime.escalation import MOST_TRIES, escalate, send_notifications
 from realtime.models import ContactDetail, DeliveryPolicy, Escalation, Letter, Mailbox, Notification
 from realtime.notify import webhook
 from realtime.proof import delivery_of
-from tests.conftest import handler_of, holder_of
+from tests.doing import handler_of, holder_of
 
 File = Callable[..., Receipt]
 SOON, LATER, LATEST = timedelta(seconds=61), timedelta(seconds=181), timedelta(seconds=601)

@@ -19,7 +19,7 @@ from devstack.places import VAR, Place
 from devstack.stores import _redis
 from devstack.supervisor import Supervisor
 from realtime import doorbell
-from tests.conftest import Served, database
+from tests.doing import Served, database
 from tests.realtime.wires import (
     address,
     close_code,

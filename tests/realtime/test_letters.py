@@ -19,8 +19,7 @@ from gridmap.models import Cell
 from realtime import mail
 from realtime.models import Letter, LetterRetention, Mailbox, MailboxAck
 from realtime.tasks import prune_letters
-from tests.conftest import chief_of, handler_of
-from tests.fieldops.steps.test_field_work import handled_by
+from tests.doing import chief_of, handled_by, handler_of
 
 File = Callable[..., Receipt]
 

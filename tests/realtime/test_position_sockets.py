@@ -14,8 +14,8 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 
 from devstack.clients import Operator, new_id
-from tests.conftest import Served, database
-from tests.realtime.test_sockets import address, close_code, field_socket, frame, phone, send
+from tests.doing import Served, database
+from tests.realtime.wires import address, close_code, field_socket, frame, phone, send
 
 pytestmark = pytest.mark.usefixtures("served")
 

@@ -10,7 +10,7 @@ import pytest
 import websockets
 
 from devstack.clients import Operator, Refused, new_id, until
-from tests.conftest import Served, database
+from tests.doing import Served, database
 from tests.realtime.wires import address, close_code, field_socket, frame, phone, report, send
 
 pytestmark = pytest.mark.usefixtures("served")

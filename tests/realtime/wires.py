@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection
 from devstack.clients import Operator, Phone, new_id
 from devstack.places import ROOT, VAR, free_port
 from devstack.supervisor import Service, Supervisor, accepts
-from tests.conftest import Served
+from tests.doing import Served
 
 
 @contextlib.asynccontextmanager

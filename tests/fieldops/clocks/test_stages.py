@@ -14,7 +14,7 @@ from fieldops.lifecycle import Submission
 from fieldops.models import Event, FilingCondition, Stage, StageLimit, User
 from fieldops.steps import desk
 from fieldops.steps.fieldwork import take_on
-from tests.conftest import handler_of
+from tests.doing import handler_of
 
 MONDAY_NINE = datetime(2026, 11, 23, 1, 0, tzinfo=UTC)  # 09:00 in Qingshan
 SATURDAY = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)

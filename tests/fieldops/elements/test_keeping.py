@@ -18,8 +18,7 @@ from fieldops.errors import DomainError, NotFound, NotPermitted, SubmissionConfl
 from fieldops.lifecycle import Submission
 from fieldops.models import ElementSubmission, Post, User
 from gridmap.models import Cell, Component, Element, ElementVersion
-from tests.conftest import holder_of
-from tests.gridmap.test_elements import place, row_in
+from tests.doing import holder_of, place, row_in
 
 
 @pytest.fixture

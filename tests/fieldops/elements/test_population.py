@@ -23,8 +23,7 @@ from fieldops.models import AccessPurpose, ElementAccess, ElementSubmission, Pos
 from fieldops.rights import elements_visible_to
 from gridmap.elements import standing_in
 from gridmap.models import Cell, Element, ElementVersion, GroupMembership, Person, SpecialGroup
-from tests.conftest import holder_of
-from tests.gridmap.test_constraints import refused
+from tests.doing import holder_of, refused
 
 VISIT = {"purpose": "visit", "words": "入户走访，核实居住情况"}
 

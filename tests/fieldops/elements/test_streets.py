@@ -11,9 +11,7 @@ from fieldops.elements.streets import my_segments, street_chief_of
 from fieldops.models import Event, Post, SegmentChief, User
 from gridmap.models import Cell, Element, RoadSegment
 from gridmap.segments import put_shop
-from tests.conftest import chief_of, holder_of
-from tests.gridmap.test_constraints import refused
-from tests.gridmap.test_segments import METRE, along, lay
+from tests.doing import METRE, along, chief_of, holder_of, lay, refused
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from gridmap.layouts import (
 from gridmap.models import CHAIN, Cell, Department, District, Element, GridUnit, Layout, Level
 from gridmap.topology import same_area
 from realtime.models import Letter
-from tests.fieldops.steps.test_checks import handled
+from tests.doing import handled
 
 File = Callable[..., Receipt]
 

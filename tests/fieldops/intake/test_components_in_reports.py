@@ -11,10 +11,7 @@ from fieldops.intake import receive
 from fieldops.models import Event, EventClass, FilingCondition, User
 from fieldops.queries import whole_case
 from gridmap.models import Cell, Component, District, Element
-from tests.conftest import draft_of
-from tests.fieldops.intake.test_intake import statements
-from tests.gridmap.test_constraints import refused
-from tests.gridmap.test_elements import place, row_in
+from tests.doing import draft_of, place, refused, row_in, statements
 
 METRE = 1 / 111_195
 

@@ -30,19 +30,9 @@ from fieldops.rights import current_posts
 from gridmap.coordinates import from_wgs84, wgs84_to_gcj02
 from gridmap.models import Cell
 from realtime.models import Letter
-from tests.conftest import draft_of, inside
+from tests.doing import draft_of, inside, nothing_written, statements
 
 File = Callable[..., Receipt]
-
-
-def statements(captured: CaptureQueriesContext) -> list[str]:
-    """What was sent, savepoints and transaction control apart."""
-    control = ("SAVEPOINT", "RELEASE", "ROLLBACK", "BEGIN", "COMMIT")
-    return [q["sql"] for q in captured.captured_queries if not q["sql"].startswith(control)]
-
-
-def nothing_written() -> bool:
-    return not any(model.objects.exists() for model in (Event, Report, Transition, Letter))
 
 
 def test_a_workers_report_goes_straight_through_to_the_field(

@@ -15,9 +15,7 @@ from django.utils import translation
 from fieldops.models import EventClass, FilingCondition, Party, ResponsibilityRule
 from fieldops.responsibility.assignment import explain, find_responsible, fitting_rules
 from gridmap.models import Cell, Component, Department, GridUnit
-from tests.fieldops.intake.test_intake import statements
-from tests.gridmap.test_constraints import refused
-from tests.gridmap.test_elements import place, row_in
+from tests.doing import place, refused, row_in, statements
 
 pytestmark = pytest.mark.django_db
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

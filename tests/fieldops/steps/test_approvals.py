@@ -19,8 +19,7 @@ from fieldops.models import Event, Transition, User, WorkOrder
 from fieldops.steps import approvals, desk, fieldwork
 from fieldops.tasks import resume_deferred_cases
 from realtime.models import Letter
-from tests.conftest import handler_of
-from tests.fieldops.steps.test_field_work import key
+from tests.doing import handler_of, key
 
 
 def local(text: str) -> datetime:

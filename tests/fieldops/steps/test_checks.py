@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-import uuid_utils.compat as uuid
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -25,18 +24,18 @@ from fieldops.steps import checks, desk, followup
 from gridmap.models import Cell
 from realtime import shifts
 from realtime.models import Letter
-from tests.conftest import chief_of, handler_of, holder_of, inside
-from tests.fieldops.steps.test_field_work import handled_by, key, photo_for
+from tests.doing import (
+    chief_of,
+    go_on_duty,
+    handled,
+    holder_of,
+    inside,
+    key,
+    photo_for,
+    worker_of,
+)
 
 Clock = Callable[[User], None]
-
-
-def worker_of(cell: Cell) -> User:
-    return holder_of(Post.objects.get(role="grid_worker", unit__in=cell.unit_ids))
-
-
-def go_on_duty(user: User) -> None:
-    shifts.clock_in(uuid.uuid7(), by=user)
 
 
 def report(check: Check, by: User, found: str = "confirmed", **more: object) -> None:
@@ -53,12 +52,6 @@ def accepted(located: Event, intake_operator: User) -> Event:
 @pytest.fixture
 def policy(cell: Cell) -> CheckPolicy:
     return CheckPolicy.objects.create(district=cell.district, checker="worker")
-
-
-def handled(event: Event) -> Event:
-    handled_by(handler_of(event), event.work_orders.get(finished_at__isnull=True))
-    event.refresh_from_db()
-    return event
 
 
 def test_the_worker_on_duty_in_the_cell_is_sent_and_files_rest_on_what_was_found(

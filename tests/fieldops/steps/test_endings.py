@@ -23,8 +23,7 @@ from fieldops.rights import current_posts
 from fieldops.steps import desk, fieldwork, followup
 from gridmap.models import Department
 from realtime.models import Letter
-from tests.conftest import chief_of, handler_of
-from tests.fieldops.steps.test_field_work import handled_by, key, photo_for
+from tests.doing import chief_of, handled_by, handler_of, key, photo_for
 
 File = Callable[..., Receipt]
 

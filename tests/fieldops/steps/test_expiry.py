@@ -13,8 +13,7 @@ from fieldops.steps import desk, fieldwork
 from fieldops.steps.expiry import expire, not_taken_on
 from fieldops.tasks import expire_dispatches
 from realtime.models import Letter
-from tests.conftest import handler_of
-from tests.fieldops.steps.test_field_work import handled_by, key
+from tests.doing import handled_by, handler_of, key
 
 
 def kinds_for(post: Post) -> list[str]:

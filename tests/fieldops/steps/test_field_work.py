@@ -3,8 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-import uuid_utils.compat as uuid
-from django.utils import timezone
 
 from fieldops.errors import (
     IllegalTransition,
@@ -17,36 +15,13 @@ from fieldops.errors import (
 )
 from fieldops.intake import Receipt
 from fieldops.lifecycle import Submission
-from fieldops.models import Event, Photo, Post, User, WorkOrder
+from fieldops.models import Event, Post, User
 from fieldops.queries import open_work, waiting_for_confirmation
 from fieldops.rights import current_posts, events_visible_to
 from fieldops.steps import desk, fieldwork, followup
-from tests.conftest import chief_of, handler_of, holder_of
+from tests.doing import chief_of, handled_by, handler_of, holder_of, key, photo_for
 
 File = Callable[..., Receipt]
-
-
-def key() -> Submission:
-    return Submission(id=uuid.uuid7())
-
-
-def photo_for(submission: Submission, by: User) -> Photo:
-    return Photo.objects.create(
-        id=uuid.uuid7(),
-        submission=submission.id,
-        uploaded_by=by,
-        file="x.jpg",
-        sha256="0" * 64,
-        bytes=1,
-        received_at=timezone.now(),
-    )
-
-
-def handled_by(handler: User, order: WorkOrder) -> None:
-    fieldwork.take_on(order.pk, by=handler, submission=key())
-    submission = key()
-    photo_for(submission, handler)
-    fieldwork.handle(order.pk, by=handler, submission=submission)
 
 
 def test_from_dispatch_to_closure(dispatched: Event) -> None:

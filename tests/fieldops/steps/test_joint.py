@@ -23,9 +23,7 @@ from fieldops.steps.expiry import expire, not_taken_on
 from fieldops.steps.reckoning import reckon_deadlines
 from gridmap.models import CalendarDay, Cell, Department
 from realtime.models import Letter
-from tests.conftest import chief_of, handler_of, holder_of, inside
-from tests.fieldops.steps.test_checks import worker_of
-from tests.fieldops.steps.test_field_work import key, photo_for
+from tests.doing import chief_of, handler_of, holder_of, inside, key, photo_for, worker_of
 
 
 @pytest.fixture

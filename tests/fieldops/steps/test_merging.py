@@ -17,9 +17,7 @@ from fieldops.rights import events_visible_to
 from fieldops.steps import desk, followup, merging, replies, satisfaction
 from gridmap.models import Cell
 from realtime.models import Letter
-from tests.conftest import chief_of, handler_of, inside
-from tests.fieldops.steps.test_field_work import handled_by, key, photo_for
-from tests.mobile_api.test_field_api import Phone
+from tests.doing import Phone, chief_of, handled_by, handler_of, inside, key, photo_for
 
 File = Callable[..., Receipt]
 

@@ -28,10 +28,7 @@ from fieldops.steps import desk, followup, moving
 from gridmap.coordinates import metres_per_degree
 from gridmap.models import Cell, District
 from realtime.models import Letter
-from tests.conftest import handler_of, holder_of, inside
-from tests.fieldops.intake.test_intake import nothing_written, statements
-from tests.fieldops.steps.test_checks import handled
-from tests.fieldops.steps.test_field_work import key
+from tests.doing import handled, handler_of, holder_of, inside, key, nothing_written, statements
 
 File = Callable[..., Receipt]
 

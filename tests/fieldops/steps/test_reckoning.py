@@ -11,9 +11,7 @@ from fieldops.steps.reckoning import reckon_deadlines
 from gridmap.models import CalendarDay, District
 from gridmap.working_days import YearUnknown, announced_days, fill_calendar
 from realtime.models import Letter
-from tests.fieldops.steps.test_satisfaction import closed
 
-__all__ = ["closed"]
 ZONE = ZoneInfo("Asia/Shanghai")
 
 

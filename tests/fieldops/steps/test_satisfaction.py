@@ -11,58 +11,16 @@ from django.utils import timezone
 
 from fieldops.errors import AlreadyAnswered, CallBackOver, NotFound, NotPermitted, ReasonMissing
 from fieldops.intake import Receipt
-from fieldops.lifecycle import Submission
-from fieldops.models import CallBack, CallBackPolicy, ContactAccess, Event, FilingCondition, Report, User
+from fieldops.models import CallBack, CallBackPolicy, ContactAccess, Event, User
 from fieldops.rights import current_posts
-from fieldops.steps import desk, followup, satisfaction
+from fieldops.steps import satisfaction
 from fieldops.steps.satisfaction import code_of, rate, rate_by_code, rate_for
 from fieldops.tasks import ask_reporters_back
 from gridmap.models import Cell
 from realtime.models import Letter
-from tests.conftest import chief_of, handler_of
-from tests.fieldops.steps.test_field_work import handled_by
+from tests.doing import close, key
 
 File = Callable[..., Receipt]
-
-
-def submission() -> Submission:
-    return Submission(id=uuid.uuid7())
-
-
-def close(event: Event, dispatcher: User) -> Event:
-    """Dispatched, handled and confirmed, so that it closes."""
-    event = desk.dispatch(event.pk, by=dispatcher)
-    handled_by(handler_of(event), event.work_orders.get(finished_at__isnull=True))
-    event.refresh_from_db()
-    # Who confirmed before is not asked again: where the street has one chief, the desk is.
-    checker = dispatcher if event.checked_by == "dispatcher" else chief_of(event)
-    followup.confirm(event.pk, by=checker, resolved=True, submission=submission())
-    event.refresh_from_db()
-    assert event.status == "closed"
-    return event
-
-
-@pytest.fixture
-def closed(
-    file_report: File,
-    resident: User,
-    intake_operator: User,
-    dispatcher: User,
-    condition: FilingCondition,
-) -> Event:
-    """A resident's case that is closed; a caller with a number and one without reported it, too."""
-    event = file_report(resident).event
-    first = event.reports.get()
-    for changes in ({"contact_name": "赵敏", "contact_phone": "13800001234"}, {}):
-        copy = Report.objects.get(pk=first.pk)
-        copy.pk, copy.reporter, copy.channel = uuid.uuid7(), intake_operator, "hotline_12345"
-        copy.post = current_posts(intake_operator)[0]
-        for name, value in changes.items():
-            setattr(copy, name, value)
-        copy.save(force_insert=True)
-    desk.accept(event.pk, by=intake_operator)
-    event = desk.file(event.pk, by=intake_operator, condition_id=condition.pk)
-    return close(event, dispatcher)
 
 
 def asked(event: Event, way: str) -> CallBack:
@@ -85,14 +43,12 @@ def test_a_satisfied_reporter_ends_the_matter(closed: Event, resident: User, oth
     ask_reporters_back()
     own = asked(closed, "app")
     with pytest.raises(NotFound):
-        rate(own.pk, by=other_resident, rating="satisfied", resolved=True, submission=submission())
-    key = submission()
-    step = rate(own.pk, by=resident, rating="satisfied", resolved=True, submission=key)
-    assert rate(own.pk, by=resident, rating="satisfied", resolved=True, submission=key) == step
+        rate(own.pk, by=other_resident, rating="satisfied", resolved=True, submission=key())
+    once = key()
+    step = rate(own.pk, by=resident, rating="satisfied", resolved=True, submission=once)
+    assert rate(own.pk, by=resident, rating="satisfied", resolved=True, submission=once) == step
     with pytest.raises(AlreadyAnswered):
-        rate(
-            own.pk, by=resident, rating="dissatisfied", resolved=False, reason="没修", submission=submission()
-        )
+        rate(own.pk, by=resident, rating="dissatisfied", resolved=False, reason="没修", submission=key())
     own.refresh_from_db()
     closed.refresh_from_db()
     assert (own.rating, own.resolved, own.answered_by, closed.status) == (
@@ -109,9 +65,9 @@ def test_dissatisfied_reopens_once_and_another_checks(
     ask_reporters_back()
     own, phoned = asked(closed, "app"), asked(closed, "desk")
     with pytest.raises(ReasonMissing):
-        rate(own.pk, by=resident, rating="dissatisfied", resolved=False, submission=submission())
+        rate(own.pk, by=resident, rating="dissatisfied", resolved=False, submission=key())
     confirmed_by = closed.transitions.get(kind="confirm").by
-    rate(own.pk, by=resident, rating="dissatisfied", resolved=False, reason="坑还在", submission=submission())
+    rate(own.pk, by=resident, rating="dissatisfied", resolved=False, reason="坑还在", submission=key())
     closed.refresh_from_db()
     assert (closed.status, closed.excluded_checker, closed.due_at) == ("assigned", confirmed_by, None)
     assert list(closed.transitions.order_by("version").values_list("kind", flat=True))[-3:] == [
@@ -132,7 +88,7 @@ def test_dissatisfied_reopens_once_and_another_checks(
         rating="dissatisfied",
         resolved=False,
         reason="还是没修",
-        submission=submission(),
+        submission=key(),
     )
     closed.refresh_from_db()
     assert closed.status == "closed"
@@ -159,7 +115,7 @@ def test_what_reopens_a_case(
         rating=rating,
         resolved=resolved,
         reason="不满意",
-        submission=submission(),
+        submission=key(),
     )
     closed.refresh_from_db()
     assert closed.status == ("assigned" if reopened else "closed")
@@ -228,7 +184,7 @@ def test_nobody_is_waited_for_longer_than_the_policy_says(closed: Event, residen
     assert satisfaction.time_out(at=own.answer_until) == 3
     assert satisfaction.time_out(at=own.answer_until) == 0
     with pytest.raises(CallBackOver):
-        rate(own.pk, by=resident, rating="satisfied", resolved=True, submission=submission())
+        rate(own.pk, by=resident, rating="satisfied", resolved=True, submission=key())
     assert satisfaction.own_call_backs(resident) == []
 
 
@@ -269,7 +225,7 @@ def test_a_case_whose_cell_has_ended_is_reopened_in_the_cell_of_today(closed: Ev
         rating="dissatisfied",
         resolved=False,
         reason="坑还在",
-        submission=submission(),
+        submission=key(),
     )
     closed.refresh_from_db()
     assert (closed.status, closed.cell_id) == ("assigned", heir.pk)

@@ -52,9 +52,7 @@ from fieldops.steps import (
     supervision,
 )
 from gridmap.models import Cell, Department
-from tests.conftest import chief_of, draft_of, holder_of
-from tests.fieldops.steps.test_checks import worker_of
-from tests.fieldops.steps.test_field_work import key, photo_for
+from tests.doing import chief_of, draft_of, holder_of, key, photo_for, worker_of
 
 TABLE_FOR_PEOPLE = Path(__file__).parents[1] / "steps_matrix.csv"
 # Who takes part: each role by somebody at the place of the case. A department may lead or have been called to the spot.

@@ -16,7 +16,6 @@ from fieldops.errors import (
     ReasonMissing,
     UnknownAddressee,
 )
-from fieldops.lifecycle import Submission
 from fieldops.models import Event, FilingCondition, Post, Supervision, SupervisionRule, User
 from fieldops.rights import current_posts
 from fieldops.steps import approvals, desk, fieldwork
@@ -32,13 +31,9 @@ from fieldops.steps.supervision import (
 )
 from realtime.escalation import escalate
 from realtime.models import ContactDetail, DeliveryPolicy, Letter, Notification
-from tests.conftest import handler_of, holder_of
+from tests.doing import handler_of, holder_of, key
 
 A_YEAR = timedelta(days=365)
-
-
-def submission() -> Submission:
-    return Submission(id=uuid.uuid7())
 
 
 def say(card: Supervision, by: User, **changes: Any) -> Any:
@@ -48,7 +43,7 @@ def say(card: Supervision, by: User, **changes: Any) -> Any:
         "contacted": "环卫所王所长",
         "measures": "已派两人前往",
         "new_deadline": now + timedelta(hours=2),
-        "submission": submission(),
+        "submission": key(),
     }
     return answer(card.pk, by=by, **{**words, **changes})
 
@@ -168,9 +163,9 @@ def test_an_answer_is_the_addressees_complete_and_given_once(
     ):
         with pytest.raises(IncompleteAnswer):
             say(card, handler, **wrong)
-    key = submission()
-    first = say(card, handler, submission=key)
-    assert say(card, handler, submission=key) == first
+    once = key()
+    first = say(card, handler, submission=once)
+    assert say(card, handler, submission=once) == first
     with pytest.raises(AlreadyAnswered):
         say(card, handler)
     assert dispatched.transitions.filter(kind="answer").count() == 1
@@ -215,8 +210,8 @@ def test_a_limit_beyond_the_limit_runs_in_working_time(dispatched: Event) -> Non
 def test_an_extended_limit_is_a_new_subject(dispatched: Event, supervisor: User) -> None:
     only("case", percent=100, card="yellow")
     order, handler = dispatched.work_orders.get(), handler_of(dispatched)
-    fieldwork.take_on(order.pk, by=handler, submission=submission())
-    approvals.ask_extension(order.pk, by=handler, submission=submission(), reason="等零件")
+    fieldwork.take_on(order.pk, by=handler, submission=key())
+    approvals.ask_extension(order.pk, by=handler, submission=key(), reason="等零件")
     approvals.extend(dispatched.pk, by=supervisor)
     later = timezone.now() + A_YEAR
     assert supervise_by_rules(at=later) == 1
