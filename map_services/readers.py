@@ -56,13 +56,21 @@ def reader_of(request: HttpRequest) -> Reader:
     return Reader(user, posts)
 
 
+def credentials_of(request: HttpRequest) -> tuple[str, str]:
+    """How the request says who asks, and the secret it shows: nothing else of it decides on the reader."""
+    scheme, _space, secret = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() in ("basic", "token"):
+        return scheme.lower(), secret.strip()
+    return "session", request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
+
+
 def _person(request: HttpRequest) -> User:
-    scheme, _space, credentials = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "basic":
-        return _by_password(request, credentials.strip())
-    if scheme.lower() == "token":
+    scheme, secret = credentials_of(request)
+    if scheme == "basic":
+        return _by_password(request, secret)
+    if scheme == "token":
         try:
-            return _staff(TokenAuthentication().authenticate_credentials(credentials.strip().encode())[0])
+            return _staff(TokenAuthentication().authenticate_credentials(secret.encode())[0])
         except (AuthenticationFailed, ValueError) as error:
             raise _unknown() from error
     return _staff(request.user)

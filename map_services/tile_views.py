@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, NamedTuple
 
-from django.conf import settings
 from django.core.cache import cache
 from django.db.models import Max
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -26,7 +25,7 @@ from gridmap.models import Drawing
 from gridmap.tiles import Layer, Points, Tile
 
 from .answers import Refused, not_found, read_only
-from .readers import reader_of
+from .readers import credentials_of, reader_of
 
 CONTENT_TYPE = "application/vnd.mapbox-vector-tile"
 # How long someone who lost a right, or a layer that changed, may still be shown as before.
@@ -209,12 +208,12 @@ def _numbered(z: str, x: str, y: str) -> Tile:
 
 
 def _access(request: HttpRequest) -> Access:
-    shown = request.META.get("HTTP_AUTHORIZATION") or request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
-    access: Access | None = near.get(f"reader:{shown}")
+    key = "reader:" + ":".join(credentials_of(request))
+    access: Access | None = near.get(key)
     if access is None:
         reader = reader_of(request)
         access = Access(reader.user, reader.districts, reader.audience(), {})
-        near.keep(f"reader:{shown}", access, seconds=REMEMBER_READER_SECONDS)
+        near.keep(key, access, seconds=REMEMBER_READER_SECONDS)
     return access
 
 

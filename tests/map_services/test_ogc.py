@@ -360,10 +360,13 @@ def test_cases_by_right(client: Client, located: Event) -> None:
         assert client.get(f"/ogc/collections/cases/items/{located.pk}").status_code == status
 
 
-def test_only_reading(client: Client, leader: User) -> None:
+def test_only_reading(leader: User) -> None:
+    client = Client(enforce_csrf_checks=True)
     client.force_login(leader)
     for method in (client.post, client.put, client.patch, client.delete):
-        assert method("/ogc/collections/cells/items").status_code == 405
+        answer = method("/ogc/collections/cells/items")
+        assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD, OPTIONS")
+        conforms(answer.json(), "exception")
 
 
 # --- pages for people --------------------------------------------------------------------------------------------------------

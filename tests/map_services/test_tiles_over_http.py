@@ -102,7 +102,9 @@ def test_other_layers_and_methods_are_refused(enter: Any, leader: User) -> None:
     entered = enter(leader)
     for layer in ("persons", "people", "fieldops_user", "cells'--"):
         assert entered.get(f"/tiles/{DISTRICT}/{layer}/1/0/0").json()["code"] == "not_found"
-    answer = entered.post(f"/tiles/{DISTRICT}/cells/1/0/0")
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(leader)
+    answer = strict.post(f"/tiles/{DISTRICT}/cells/1/0/0")
     assert answer.status_code == 405
     assert answer["Allow"] == "GET, HEAD, OPTIONS"
 
@@ -270,6 +272,20 @@ def test_a_password_opens_what_the_session_opens(client: Client, leader: User, c
     assert client.get(where, headers=basic("leader", "wrong")).status_code == 401
     for broken in ("Basic", "Basic ###", "Basic YQ==", "Basic /w==", "Token", "Token \u00ff", "Bearer x"):
         assert client.get(where, headers={"Authorization": broken}).status_code == 401
+
+
+def test_what_a_session_opened_is_not_remembered_under_a_header_that_says_nothing(
+    client: Client, leader: User, cell: Cell
+) -> None:
+    """A proxy or a page may add such a header: whoever sends the same one without the session is a stranger."""
+    where = address("cells", cell.boundary.centroid, 14)
+    client.force_login(leader)
+    for header in ("Bearer x", "Negotiate YII=", "Basic", ""):
+        own = {"Authorization": header}
+        expected = 401 if header == "Basic" else 200
+        assert client.get(where, headers=own).status_code == expected
+        assert Client().get(where, headers=own).status_code == 401
+        assert Client().get(where).status_code == 401
 
 
 def test_a_token_opens_it_too(client: Client, leader: User, cell: Cell) -> None:
