@@ -14,7 +14,7 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import django
@@ -347,14 +347,11 @@ def main() -> None:
 
     def uncached(one: tuple[str, Tile]) -> float:
         place = f"tiles:{DISTRICT}:{one[0]}:{one[1].z}:{one[1].x}:{one[1].y}"
-        total, times = 0.0, max(2, REPEAT // 10)
-        for _ in range(times):
-            for key in cache.keys(f"{place}*"):  # type: ignore[attr-defined]
-                cache.delete(key)
-            near.clear("tiles:")
-            web.get(known)
-            total += timed(lambda: web.get(paths[one]), 1)
-        return total / times
+        for key in cache.keys(f"{place}*"):  # type: ignore[attr-defined]
+            cache.delete(key)
+        near.clear("tiles:")
+        web.get(known)
+        return timed(lambda: web.get(paths[one]), 1)
 
     # Makes this process know the reader and the connection, and is none of the tiles that are measured.
     known = paths[asked[0]].replace("/communities/", "/streets/")
@@ -366,16 +363,27 @@ def main() -> None:
         _tile_peer.HELD[tuple(paths[one].split("/")[2:])] = body, {name: headers[name] for name in kept}
         assert web.get(held_at(one))[0] == body
 
-    sides: dict[str, Callable[[tuple[str, Tile]], float]] = {
-        "cached": lambda one: timed(lambda: web.get(paths[one]), REPEAT),
-        "view": lambda one: timed(lambda: web.get(held_at(one)), REPEAT),
-        "uncached": uncached,
-        "bare": lambda one: timed(lambda: run_bare(statement(one), one), max(2, REPEAT // 10)),
-    }
+    # Tile by tile both sides in turn: a machine that slows down for a second slows down both.
+    pairs: list[dict[str, Callable[[tuple[str, Tile]], float]]] = [
+        {
+            "cached": lambda one: timed(lambda: web.get(paths[one]), 1),
+            "view": lambda one: timed(lambda: web.get(held_at(one)), 1),
+        },
+        {
+            "uncached": uncached,
+            "bare": lambda one: timed(lambda: run_bare(statement(one), one), 1),
+        },
+    ]
+    sides = [name for pair in pairs for name in pair]
     found: dict[str, dict[tuple[str, Tile], list[float]]] = {name: defaultdict(list) for name in sides}
-    for _number, name in interleaved(list(sides), ROUNDS):
-        for one in asked:
-            found[name][one].append(sides[name](one))
+    for _round in range(ROUNDS):
+        for pair, repeat in zip(pairs, (REPEAT * 2, REPEAT // 5), strict=True):
+            for one in asked:
+                took: dict[str, list[float]] = defaultdict(list)
+                for _number, name in interleaved(list(pair), repeat):
+                    took[name].append(pair[name](one))
+                for name, times in took.items():
+                    found[name][one].append(fmean(times))
     # What one would write first, on the boundaries as surveyed; once, since it is slow.
     first_try = {
         one: timed(

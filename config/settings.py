@@ -1,5 +1,6 @@
 """The one settings file; everything that differs between installations comes from the environment."""
 
+import os
 import sysconfig
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,8 @@ env = environ.Env()
 DEBUG = env.bool("DJANGO_DEBUG", default=False)
 DEMO = env.bool("DJANGO_DEMO", default=False)
 # Without one, every process makes its own: nothing is guessable, and nobody stays logged in.
-SECRET_KEY = env.str("DJANGO_SECRET_KEY", default=None) or get_random_secret_key()
+# Secrets are taken as they are: `env` would read one that begins with $ as the name of another variable.
+SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or get_random_secret_key()
 ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
 CSRF_TRUSTED_ORIGINS = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", default=[])
 HTTPS = env.bool("DJANGO_HTTPS", default=False)
@@ -254,7 +256,7 @@ NOTIFY_ADAPTERS = {"email": "realtime.notify.email", "webhook": "realtime.notify
 )
 NOTIFY_TIMEOUT_SECONDS = env.float("NOTIFY_TIMEOUT_SECONDS", default=10.0)
 NOTIFY_WEBHOOK_ORIGINS = env.list("NOTIFY_WEBHOOK_ORIGINS", default=[])
-NOTIFY_WEBHOOK_SECRET = env.str("NOTIFY_WEBHOOK_SECRET", default=SECRET_KEY)
+NOTIFY_WEBHOOK_SECRET = os.environ.get("NOTIFY_WEBHOOK_SECRET") or SECRET_KEY
 vars().update(env.email_url("EMAIL_URL", default="smtp://127.0.0.1:25"))
 EMAIL_TIMEOUT = NOTIFY_TIMEOUT_SECONDS
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="grid@localhost")
