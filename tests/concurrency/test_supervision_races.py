@@ -26,7 +26,11 @@ from tests.doing import database, draft_of, handler_of
 
 pytestmark = pytest.mark.usefixtures("committed")
 CASES = 6
-SCAN = "import django; django.setup(); from fieldops.supervision import supervise_by_rules; print(supervise_by_rules())"
+SCAN = """
+import django; django.setup()
+from fieldops.steps.supervision import supervise_by_rules
+print(supervise_by_rules())
+"""
 SEND = """
 import datetime, sys, django; django.setup()
 from realtime.escalation import send_notifications
