@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from fieldops.lifecycle import Submission
 from fieldops.models import Card, Event, Post, Rating, User
+from fieldops.rights import may
 from fieldops.status import Step
 from fieldops.steps import replies, satisfaction, supervision
 
@@ -101,7 +102,8 @@ def _choices(kind: Any) -> list[dict[str, Any]]:
 
 
 def _to_supervise(event: Event, posts: list[Post]) -> list[dict[str, Any]] | None:
-    able = supervision.addressees(event)
+    giver = next(post for post in posts if may([post], Step.SUPERVISE, event))
+    able = supervision.addressees(event, of=giver)
     if not able:
         return None
     acts = _("has to act")

@@ -128,6 +128,11 @@ class AlreadyAnswered(Conflict):
     title = _("This is answered already")
 
 
+class AlreadySupervised(Conflict):
+    code = "already_supervised"
+    title = _("This card was given already and waits for its answer; a harder one can be given")
+
+
 class AlreadyReplied(Conflict):
     code = "already_replied"
     title = _("This reporter has a reply already")

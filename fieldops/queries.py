@@ -386,19 +386,22 @@ def open_work(posts: Iterable[Post]) -> list[dict[str, Any]]:
     ]
 
 
-def waiting_for_confirmation(events: QuerySet[Event]) -> list[dict[str, Any]]:
-    """Handled cases that a street chief should look at on site; one statement."""
-    return _for_the_field(
-        events.filter(status=Status.HANDLED, checked_by__in=("", Role.STREET_CHIEF)).order_by("updated_at"),
-        200,
-    )
+def waiting_for_confirmation(events: QuerySet[Event], *, chiefs: Sequence[Post]) -> list[dict[str, Any]]:
+    """Handled cases that these street chiefs should look at on site; one statement."""
+    return _for_the_field(events.filter(_await_one_of(chiefs)).order_by("updated_at"), 200)
 
 
-# What a desk, or a street chief, is expected to do something about.
+def _await_one_of(chiefs: Sequence[Post]) -> Q:
+    """Handled cases on these chiefs' segments, and those that no post in particular was asked about."""
+    asked = Check.objects.filter(post__in=list(chiefs), done_at__isnull=True, ended_at__isnull=True)
+    theirs = Q(checked_by=Role.STREET_CHIEF, pk__in=asked.values("event"))
+    return Q(status=Status.HANDLED) & (Q(checked_by="") | theirs)
+
+
+# What a desk is expected to do something about.
 _WAITS_FOR = {
     Role.INTAKE_OPERATOR: (Status.LOCATED, Status.ACCEPTED),
     Role.DISPATCHER: (Status.FILED, Status.ASSIGNED),
-    Role.STREET_CHIEF: (Status.HANDLED,),
 }
 MOST_CASES = 500
 ANSWERED_WITHIN = timedelta(days=30)
@@ -414,6 +417,8 @@ def waiting_at(post: Post) -> dict[str, Any]:
     role = Role(post.role)
     if role in _WAITS_FOR:
         found = Event.objects.filter(visible_to([post]), status__in=_WAITS_FOR[role]).order_by("updated_at")
+    elif role == Role.STREET_CHIEF:
+        found = Event.objects.filter(visible_to([post]), _await_one_of([post])).order_by("updated_at")
     else:
         since = timezone.now() - ANSWERED_WITHIN
         reported = Report.objects.filter(post=post).values("event")

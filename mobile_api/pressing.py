@@ -58,6 +58,7 @@ class SupervisionOut(serializers.Serializer):
     reason = serializers.CharField()
     asked_at = serializers.DateTimeField()
     answer_due_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True)
     mine = serializers.BooleanField()
     answer = AnswerOut(allow_null=True)
 

@@ -230,7 +230,7 @@ class Work(FieldView):
             "as_of": timezone.now(),
             "orders": queries.open_work([p for p in posts if p.role == Role.DEPARTMENT_HANDLER]),
             "checks": queries.open_checks([p for p in posts if p.role == Role.GRID_WORKER]),
-            "confirmations": queries.waiting_for_confirmation(events_visible_to(self.person))
+            "confirmations": queries.waiting_for_confirmation(events_visible_to(self.person), chiefs=chiefs)
             if chiefs
             else [],
         }

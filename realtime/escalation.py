@@ -59,8 +59,9 @@ WHERE letter.created_at <= %(now)s - stage.after * interval '1 second'
   AND (letter.kind = 'recall' OR work.id IS NULL
        OR (work.taken_on_at IS NULL AND work.finished_at IS NULL))
   AND NOT EXISTS (
-      SELECT FROM fieldops_supervision card
-      WHERE card.id = (letter.payload->>'supervision')::uuid AND card.answered_at IS NOT NULL)
+      SELECT FROM fieldops_supervision card JOIN fieldops_event about ON about.id = card.event_id
+      WHERE card.id = (letter.payload->>'supervision')::uuid
+        AND (coalesce(card.answered_at, card.ended_at) IS NOT NULL OR about.is_open IS NULL))
   AND NOT EXISTS (
       SELECT FROM fieldops_check task
       WHERE task.id = (letter.payload->>'check')::uuid AND coalesce(task.done_at, task.ended_at) IS NOT NULL)

@@ -20,9 +20,9 @@ from django.utils import timezone
 from devstack.clients import PASSWORD
 from fieldops.intake import Draft, channel_for
 from fieldops.lifecycle import Submission
-from fieldops.models import Event, EventClass, Photo, Post, Report, Transition, User, WorkOrder
+from fieldops.models import Check, Event, EventClass, Photo, Post, Report, Transition, User, WorkOrder
 from fieldops.rights import current_posts
-from fieldops.steps import desk, fieldwork, followup
+from fieldops.steps import desk, fieldwork, followup, joint
 from gridmap.elements import ComponentRow, place_components
 from gridmap.models import Cell, District
 from gridmap.segments import SegmentRow, lay_out_segments
@@ -105,6 +105,24 @@ def handled(event: Event) -> Event:
     handled_by(handler_of(event), event.work_orders.get(finished_at__isnull=True))
     event.refresh_from_db()
     return event
+
+
+def report_check(check: Check, by: User, found: str = "confirmed", **more: Any) -> None:
+    """What whoever was sent found, with a photo."""
+    submission = key()
+    photo_for(submission, by)
+    followup.report_check(check.pk, by=by, found=found, submission=submission, **more)
+
+
+def assisted(event: Event, dispatcher: User) -> tuple[WorkOrder, Post]:
+    """A department beside the lead: its order, and the post that has it."""
+    post = (
+        Post.objects.filter(role="department_handler", unit__level=1)
+        .exclude(department=event.department_id)
+        .first()
+    )
+    joint.assist(event.pk, by=dispatcher, department_ids=[post.department_id], reason="协办")
+    return event.work_orders.get(part="assist"), post
 
 
 def close(event: Event, dispatcher: User) -> Event:

@@ -33,6 +33,7 @@ class Sent(models.TextChoices):
     POST = "post", _("The cell's own post; nobody is on duty")
     CHIEF = "chief", _("Street chief")
     DESK = "desk", _("The desk")
+    NOT_DRAWN = "not_drawn", _("The desk; the lot did not fall on the case")
 
 
 class Check(models.Model):
@@ -99,8 +100,8 @@ class Checker(models.TextChoices):
 class CheckPolicy(models.Model):
     """Who looks at handled cases of a class, and how many of them; the most specific class wins.
 
-    Those that are not drawn are confirmed by the dispatcher's desk, but what failed once is always looked at.
-    Without a row the street chief looks at all.
+    Those that are not drawn are confirmed by the dispatcher's desk, but what failed once, or was reopened, is always
+    looked at. Without a row the street chief looks at all.
     """
 
     district = models.ForeignKey(

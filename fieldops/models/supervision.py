@@ -139,6 +139,8 @@ class Supervision(models.Model):
     contacted = models.CharField(_("who was contacted"), max_length=200, blank=True)
     measures = models.TextField(_("measures"), max_length=2000, blank=True)
     new_deadline = models.DateTimeField(_("will be done until"), null=True)
+    # The case ended before it was answered, and began anew since.
+    ended_at = models.DateTimeField(_("ended without an answer"), null=True)
 
     class Meta:
         verbose_name = _("supervision")
@@ -147,7 +149,7 @@ class Supervision(models.Model):
         indexes = [
             models.Index(
                 fields=["answer_due_at"],
-                condition=Q(answered_at__isnull=True),
+                condition=Q(answered_at__isnull=True, ended_at__isnull=True),
                 name="supervisions_unanswered",
             ),
             models.Index(fields=["post", "-asked_at"], name="supervision_by_post"),
@@ -162,6 +164,15 @@ class Supervision(models.Model):
                 fields=["follows"],
                 condition=Q(follows__isnull=False),
                 name="a_supervision_climbs_once",
+            ),
+            models.UniqueConstraint(
+                fields=["event", "post", "card"],
+                condition=Q(by__isnull=False, answered_at__isnull=True, ended_at__isnull=True),
+                name="a_card_by_hand_waits_for_its_answer",
+            ),
+            models.CheckConstraint(
+                condition=Q(ended_at__isnull=True) | Q(answered_at__isnull=True),
+                name="a_supervision_is_answered_or_ended",
             ),
             models.CheckConstraint(
                 condition=~Q(subject="") | Q(by__isnull=False), name="a_supervision_is_by_rule_or_by_hand"

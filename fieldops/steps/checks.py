@@ -11,7 +11,7 @@ from datetime import datetime
 
 from django.contrib.gis.db.models.functions import GeometryDistance
 from django.contrib.gis.geos import Point
-from django.db.models import F
+from django.db.models import F, Subquery
 
 from fieldops.clocks.cases import calendar_for
 from fieldops.clocks.stages import due_after, is_urgent, stage_due
@@ -37,6 +37,7 @@ from fieldops.status import Role, Step
 from gridmap.models import Cell
 
 DEFAULT_MINUTES = 30
+HAD_THE_WORD = (Step.CHECK, Step.CONFIRM)
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def send_somebody(event: Event, kind: CheckKind, *, at: datetime, but: Collectio
 
     Raises NobodyToSend where not even a desk serves the place.
     """
-    check = _sent(event, kind, at=at, but={*but, *_excluded(event)})
+    check = _sent(event, kind, at=at, but={*but, *excluded(event)})
     if check is None:
         raise NobodyToSend
     return check
@@ -81,10 +82,10 @@ def judge_next(event: Event, *, at: datetime) -> Check | None:
     """
     policy = policy_of(event)
     checker = Checker(policy.checker)
-    if not _is_drawn(event, policy):
-        checker = Checker.DESK
+    if checker != Checker.DESK and not _is_drawn(event, policy):
+        return _awaited(event, _of_desk(event, CheckKind.CHECK, at=at, sent=Sent.NOT_DRAWN))
     if checker in (Checker.WORKER, Checker.BOTH):
-        check = _sent(event, CheckKind.CHECK, at=at, but=_excluded(event))
+        check = _sent(event, CheckKind.CHECK, at=at, but=excluded(event))
         if checker == Checker.WORKER or (check is not None and check.sent != Sent.DESK):
             return _awaited(event, check)
     if checker != Checker.DESK:
@@ -94,7 +95,7 @@ def judge_next(event: Event, *, at: datetime) -> Check | None:
 
 def chiefs_turn(event: Event, *, at: datetime) -> Check | None:
     """The same where the street chief has the word: of the road segment, else of the street; else the desk."""
-    but = _excluded(event)
+    but = excluded(event)
     chief = street_chief_of(event)
     if chief is None or not held_now(Post.objects.filter(pk=chief.pk), but=but).exists():
         chief = _nearest(event, Role.STREET_CHIEF, but)
@@ -123,7 +124,7 @@ def follow_to_cell(event: Event, step: Transition, check: Check | None, *, at: d
 
 def _asked_anew(event: Event, check: Check, *, at: datetime) -> Check | None:
     if check.post.role == Role.GRID_WORKER:
-        return _sent(event, CheckKind(check.kind), at=at, but=_excluded(event))
+        return _sent(event, CheckKind(check.kind), at=at, but=excluded(event))
     if check.post.role == Role.STREET_CHIEF:
         return chiefs_turn(event, at=at)
     return _of_desk(event, CheckKind(check.kind), at=at)
@@ -185,14 +186,19 @@ def close_step(event: Event, *, actor: Actor, at: datetime, note: str = "") -> T
     return step
 
 
-def _excluded(event: Event) -> set[int]:
-    return {event.excluded_checker_id} if event.excluded_checker_id else set()
+def excluded(event: Event) -> set[int]:
+    """Who had the word before the case was reopened (keys of users), and so does not have it again."""
+    if event.excluded_checker_id is None:
+        return set()
+    reopened = event.transitions.filter(kind=Step.REOPEN).order_by("-version").values("version")[:1]
+    before = event.transitions.filter(kind__in=HAD_THE_WORD, by__isnull=False, version__lt=Subquery(reopened))
+    return {event.excluded_checker_id, *before.values_list("by_id", flat=True)}
 
 
 def _is_drawn(event: Event, policy: CheckPolicy) -> bool:
     if policy.percent >= 100 or secrets.randbelow(100) < policy.percent:
         return True
-    return event.transitions.filter(kind=Step.REWORK).exists()
+    return event.transitions.filter(kind__in=(Step.REWORK, Step.REOPEN)).exists()
 
 
 def _awaited(event: Event, check: Check | None) -> Check | None:
@@ -238,10 +244,10 @@ def _desks(event: Event, role: Role) -> list[Post]:
     )
 
 
-def _of_desk(event: Event, kind: CheckKind, *, at: datetime) -> Check | None:
+def _of_desk(event: Event, kind: CheckKind, *, at: datetime, sent: Sent = Sent.DESK) -> Check | None:
     role = Role.INTAKE_OPERATOR if kind == CheckKind.VERIFY else Role.DISPATCHER
     desks = _desks(event, role)
-    return _check(event, kind, desks[0], Sent.DESK, at=at) if desks else None
+    return _check(event, kind, desks[0], sent, at=at) if desks else None
 
 
 def _check(

@@ -25,7 +25,16 @@ from fieldops.places import Fix, where
 from fieldops.rights import acting_post, current_posts, events_visible_to
 from fieldops.status import Role, Status, Step
 
-from .checks import announce, chiefs_turn, close_step, end_checks, open_check, policy_of, send_somebody
+from .checks import (
+    announce,
+    chiefs_turn,
+    close_step,
+    end_checks,
+    excluded,
+    open_check,
+    policy_of,
+    send_somebody,
+)
 
 CLOCK = ["due_at", "warn_at", "due_provisional"]
 
@@ -88,7 +97,7 @@ def report_check(
     if check is None or check.pk != check_id:
         raise AlreadyAnswered
     post = posts[check.post_id]
-    if post.role != Role.GRID_WORKER or by.pk == event.excluded_checker_id:
+    if post.role != Role.GRID_WORKER or by.pk in excluded(event):
         raise NotPermitted(step=Step.CHECK.value)
     if not Photo.objects.filter(submission=submission.id, uploaded_by=by).exists():
         raise PhotoMissing(submission=str(submission.id))
@@ -110,7 +119,7 @@ def confirm(
     note: str = "",
     fix: Fix | None = None,
 ) -> Transition:
-    """The street chief's word from the spot, or the desk's where the case was not drawn for a check.
+    """The word of the segment's street chief from the spot, or the desk's where the case was not drawn for a check.
 
     Resolved, so it is confirmed; or not, so the same post goes again. A fix that lies too far from the case does not
     stop the step, it is flagged for the supervisor. Whoever confirmed before it was reopened may not.
@@ -122,14 +131,17 @@ def confirm(
         return done
     step_kind = Step.CONFIRM if resolved else Step.REWORK
     check_follows(event, step_kind)
-    post = acting_post(by, step_kind, event)
-    if by.pk == event.excluded_checker_id:
+    post, check = acting_post(by, step_kind, event), open_check(event)
+    if check is not None and check.post.role == Role.STREET_CHIEF:
+        # Another chief of the street has no word on this segment.
+        if check.post not in current_posts(by):
+            raise NotPermitted(step=step_kind.value)
+        post = check.post
+    if by.pk in excluded(event):
         raise NotPermitted(step=step_kind.value)
     found = Found.CONFIRMED if resolved else Found.REFUTED
     data = where(event.point, fix) if post.role == Role.STREET_CHIEF else {}
-    return _judge(
-        event, open_check(event), Actor(by, post), found, note, data, at=now(), submission=submission
-    )
+    return _judge(event, check, Actor(by, post), found, note, data, at=now(), submission=submission)
 
 
 @transaction.atomic

@@ -11,8 +11,8 @@ from fieldops.lifecycle import Actor, check_follows, lock_event, now, record, re
 from fieldops.models import Event, User
 from fieldops.rights import acting_post, events_visible_to
 from fieldops.status import Step
-from gridmap.locate import cells_at
 
+from .anew import begin_anew
 from .checks import end_checks
 
 
@@ -55,12 +55,9 @@ def separate(event_id: UUID, *, by: User, reason: str, version: int | None = Non
     """It was another problem after all: the case is at the intake desk again."""
     event = lock_event(events_visible_to(by), event_id, version=version)
     actor = Actor(by, acting_post(by, Step.SEPARATE, event))
-    data: dict[str, Any] = {"out_of": str(event.merged_into_id)}
-    if event.cell.valid_to is not None:
-        # Boundaries changed since: an open case lies in a cell in force.
-        event.cell = cells_at(event.point).filter(district=event.district_id).first() or event.cell
-        data["cell"] = event.cell.code
-    step = take_step(event, Step.SEPARATE, actor=actor, at=now(), reason=reason, data=data)
+    at = now()
+    data = {"out_of": str(event.merged_into_id), **begin_anew(event, at=at)}
+    step = take_step(event, Step.SEPARATE, actor=actor, at=at, reason=reason, data=data)
     event.merged_into = None
     record(event, [step], changed=["merged_into", "cell"])
     return event

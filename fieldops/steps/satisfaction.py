@@ -42,8 +42,10 @@ from fieldops.models import (
 )
 from fieldops.rights import acting_post, events_visible_to
 from fieldops.status import TABLE, Status, Step
-from gridmap.locate import cells_at
 from gridmap.models import District
+
+from .anew import begin_anew
+from .checks import HAD_THE_WORD
 
 APPS = (Channel.RESIDENT_APP, Channel.FIELD_APP)
 BY_DESK = (Way.DESK, Way.CODE)
@@ -83,6 +85,8 @@ def ask_back(event_id: UUID, *, at: datetime | None = None) -> int:
     if event.status != Status.CLOSED or closing is None:
         return 0
     at = at or now()
+    # Who reported it more than once is asked once, for the first report.
+    reporters = {_reporter_of(report): report for report in reports_of(event).reverse()}
     asked = [
         CallBack(
             event=event,
@@ -93,7 +97,7 @@ def ask_back(event_id: UUID, *, at: datetime | None = None) -> int:
             asked_at=at,
             answer_until=at + policy_of(event.district_id).waits,
         )
-        for report in reports_of(event)
+        for report in reporters.values()
     ]
     CallBack.objects.bulk_create(asked, ignore_conflicts=True)
     ours = CallBack.objects.filter(pk__in=[one.pk for one in asked]).count()
@@ -108,6 +112,12 @@ def way_to(report: Report) -> Way:
     if report.channel in APPS:
         return Way.APP
     return Way.DESK if report.contact_phone else Way.CODE
+
+
+def _reporter_of(report: Report) -> tuple[Way, object]:
+    """Whom a call-back about this report reaches: one with a code is somebody of their own."""
+    way = way_to(report)
+    return way, {Way.APP: report.reporter_id, Way.DESK: report.contact_phone, Way.CODE: report.pk}[way]
 
 
 def time_out(*, at: datetime) -> int:
@@ -248,14 +258,10 @@ def _can_be_reopened(event: Event, asked: CallBack, *, at: datetime) -> bool:
 
 
 def _reopen(event: Event, actor: Actor, reason: str, *, at: datetime) -> tuple[list[Transition], list[str]]:
-    """The case goes to the dispatcher again; whoever confirmed it does not check it the next time."""
-    confirmed = event.transitions.filter(kind=Step.CONFIRM, by__isnull=False).order_by("-version").first()
-    event.excluded_checker = confirmed.by if confirmed else None
-    data: dict[str, Any] = {"excluded_checker": event.excluded_checker_id}
-    if event.cell.valid_to is not None:
-        # Boundaries changed since: an open case lies in a cell in force.
-        event.cell = cells_at(event.point).filter(district=event.district_id).first() or event.cell
-        data["cell"] = event.cell.code
+    """The case goes to the dispatcher again; whoever checked it does not check it the next time."""
+    checked = event.transitions.filter(kind__in=HAD_THE_WORD, by__isnull=False).order_by("-version").first()
+    event.excluded_checker = checked.by if checked else None
+    data = {"excluded_checker": event.excluded_checker_id, **begin_anew(event, at=at)}
     steps = [take_step(event, Step.REOPEN, actor=actor, at=at, reason=reason, data=data)]
     if event.department_id is not None:
         why = {"why": event.responsibility}

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +20,15 @@ from django.db.models.functions import Cast, Concat
 from fieldops.clocks.cases import calendar_for
 from fieldops.clocks.deadlines import Calendar, Limit, calendar_of, moment_after
 from fieldops.clocks.stages import STAGE_OF, due_after, is_urgent
-from fieldops.errors import AlreadyAnswered, IncompleteAnswer, NotFound, ReasonMissing, UnknownAddressee
+from fieldops.errors import (
+    AlreadyAnswered,
+    AlreadySupervised,
+    IncompleteAnswer,
+    NotFound,
+    NotPermitted,
+    ReasonMissing,
+    UnknownAddressee,
+)
 from fieldops.lifecycle import (
     SYSTEM,
     Actor,
@@ -49,11 +56,12 @@ from fieldops.models import (
     WorkOrder,
 )
 from fieldops.rights import acting_post, current_posts, events_visible_to, held_now
-from fieldops.status import Role, Status, Step
+from fieldops.status import TABLE, Role, Status, Step
 from gridmap.models import CalendarDay, Level
 
 log = logging.getLogger(__name__)
 ANSWER_MINUTES = 60  # of a card given by hand
+CLOCKS_DIFFER = timedelta(minutes=5)  # clocks of devices are a minute off now and then
 AT_ONCE = CHUNK = 500  # cards of one scan; rows read at a time
 MOST = 200  # rows of the queue
 TEXT = TextField()
@@ -90,18 +98,20 @@ class Addressee:
         return str(Level(self.level).label) if self.level else ""
 
 
-def whoever_acts(event: Event) -> Addressee | None:
-    """The post whose turn it is."""
-    order = (
-        event.work_orders.filter(finished_at__isnull=True, handled_at__isnull=True, part=Part.LEAD)
-        .select_related("post")
-        .order_by("dispatched_at")
-        .first()
-        if event.status in (*WORKED_ON, Status.DEFERRED)
-        else None
+def at_work(event: Event) -> list[Addressee]:
+    """The posts with an open order that is not done, the lead's first."""
+    orders = event.work_orders.filter(finished_at__isnull=True, handled_at__isnull=True).select_related(
+        "post"
     )
-    if order is not None:
-        return Addressee(order.post, order=order)
+    lead_first = sorted(orders, key=lambda order: (order.part != Part.LEAD, order.dispatched_at))
+    return [Addressee(order.post, order=order) for order in lead_first]
+
+
+def whoever_acts(event: Event) -> Addressee | None:
+    """The post whose turn it is; the lead's before those beside it."""
+    working = at_work(event) if event.status in (*WORKED_ON, Status.DEFERRED) else []
+    if working:
+        return working[0]
     asked = event.checks.filter(done_at__isnull=True, ended_at__isnull=True).select_related("post").first()
     if asked is not None:
         return Addressee(asked.post)
@@ -127,10 +137,16 @@ def next_upwards(event: Event, level: int | None) -> Addressee | None:
     return None
 
 
-def addressees(event: Event) -> list[Addressee]:
-    """All who can be pressed about a case: whoever has to act first, then the organisations from below."""
-    found = [whoever_acts(event), *(speaks_for(event, level) for level in sorted(Level.values, reverse=True))]
-    return [one for one in found if one]
+def addressees(event: Event, *, of: Post) -> list[Addressee]:
+    """Whom the holder of a post can press about a case: who has to act, who else works on it, organisations from below.
+
+    Nobody gives a card to an organisation above the own; that is what an unanswered card climbs for.
+    """
+    acts = whoever_acts(event)
+    beside = [one for one in at_work(event) if acts is None or one.post != acts.post]
+    levels = range(Level.PARTY_GROUP, of.unit.level - 1, -1)
+    organisations = (speaks_for(event, level) for level in levels)
+    return [one for one in (acts, *beside, *organisations) if one]
 
 
 # --- by hand --------------------------------------------------------------------------------------------
@@ -149,17 +165,20 @@ def supervise(
 ) -> Supervision:
     """A card by hand, to whoever has to act or to the named post among `addressees`.
 
-    Raises ReasonMissing, UnknownAddressee.
+    Raises ReasonMissing, UnknownAddressee, AlreadySupervised while the same card waits there for its answer.
     """
     event = lock_event(events_visible_to(by), event_id, version=version)
-    actor = Actor(by, acting_post(by, Step.SUPERVISE, event))
+    post = acting_post(by, Step.SUPERVISE, event)
+    actor = Actor(by, post)
     check_follows(event, Step.SUPERVISE)
     if not has_words(reason):
         raise ReasonMissing(step=Step.SUPERVISE.value)
-    able = addressees(event)
+    able = addressees(event, of=post)
     to = next((one for one in able if post_id is None or one.post.pk == post_id), None)
     if to is None:
         raise UnknownAddressee(post=post_id)
+    if _waiting().filter(event=event, post=to.post, card=card, by__isnull=False).exists():
+        raise AlreadySupervised(post=to.post.pk, card=card)
     at = now()
     given = Supervision(
         event=event,
@@ -168,7 +187,7 @@ def supervise(
         level=to.level,
         post=to.post,
         by=by,
-        by_post=actor.post,
+        by_post=post,
         reason=reason,
         asked_at=at,
         answer_due_at=_answer_due(event, answer_minutes, at=at),
@@ -223,24 +242,27 @@ def answer(
     """The addressed post says when it received the card, whom it contacted, what it does, and until when.
 
     Whom it contacted stays with the supervision: a step holds no personal data. Raises NotFound for another post's,
-    AlreadyAnswered, IncompleteAnswer.
+    AlreadyAnswered also where the case ended since, IncompleteAnswer.
     """
-    asked = Supervision.objects.filter(pk=supervision_id, post__in=current_posts(by)).first()
+    mine = Supervision.objects.filter(pk=supervision_id, post__in=current_posts(by))
+    asked = mine.select_related("post").first()
     if asked is None:
         raise NotFound
+    if asked.post.role not in TABLE[Step.ANSWER].roles:
+        raise NotPermitted(step=Step.ANSWER.value)
     done = replayed(submission, asked.event_id, by=by)
     event = lock_event(Event.objects.all(), asked.event_id)
     done = done or replayed(submission, asked.event_id, by=by)
     if done:
         return done
     asked = Supervision.objects.select_for_update(of=("self",)).select_related("post").get(pk=supervision_id)
-    if asked.answered_at is not None:
+    if asked.answered_at is not None or asked.ended_at is not None:
         raise AlreadyAnswered
     at = now()
     if not (has_words(contacted) and has_words(measures)):
         raise IncompleteAnswer
-    # Clocks of devices are a minute off now and then.
-    if received_when > at + timedelta(minutes=5) or new_deadline <= at:
+    while_it_waited = asked.asked_at - CLOCKS_DIFFER <= received_when <= at + CLOCKS_DIFFER
+    if not while_it_waited or new_deadline <= at:
         raise IncompleteAnswer(received_when=received_when.isoformat(), new_deadline=new_deadline.isoformat())
     asked.answered_at, asked.answered_by = at, by
     asked.received_when, asked.new_deadline = received_when, new_deadline
@@ -273,6 +295,11 @@ def answer(
     )
     record(event, [step])
     return step
+
+
+def _waiting() -> QuerySet[Supervision]:
+    """The cards that want an answer."""
+    return Supervision.objects.filter(answered_at__isnull=True, ended_at__isnull=True)
 
 
 # --- by rule --------------------------------------------------------------------------------------------
@@ -318,7 +345,7 @@ def _cases(rule: SupervisionRule, at: datetime, of: Q) -> Iterator[Due]:
             subject=_joined(Cast("pk", TEXT), Value(":"), Cast("extensions", TEXT)),
         )
         .filter(_not_acted(rule), moment__gte=rule.since, moment__lte=at)
-        .select_related("event__condition")
+        .select_related("event__condition", "post")
     )
     reached = _Reached(rule, at)
     for order in orders.order_by("moment").iterator(CHUNK):
@@ -358,16 +385,19 @@ def _stages(rule: SupervisionRule, at: datetime, of: Q) -> Iterator[Due]:
 
 def _unanswered(rule: SupervisionRule, at: datetime, of: Q) -> Iterator[Due]:
     """Cards without an answer in time, about open cases, that have not climbed; the district's own go no further."""
-    cards = Supervision.objects.filter(
-        of,
-        event__district=rule.district_id,
-        event__is_open=True,
-        card=rule.unanswered,
-        answered_at__isnull=True,
-        answer_due_at__gte=rule.since,
-        answer_due_at__lte=at,
-        followed_by__isnull=True,
-    ).exclude(level=Level.DISTRICT_COMMITTEE)
+    cards = (
+        _waiting()
+        .filter(
+            of,
+            event__district=rule.district_id,
+            event__is_open=True,
+            card=rule.unanswered,
+            answer_due_at__gte=rule.since,
+            answer_due_at__lte=at,
+            followed_by__isnull=True,
+        )
+        .exclude(level=Level.DISTRICT_COMMITTEE)
+    )
     for card in cards.select_related("work_order").order_by("answer_due_at").iterator(CHUNK):
         yield Due(rule, card.event_id, f"unanswered:{card.pk}", order=card.work_order, unanswered=card)
 
@@ -409,12 +439,12 @@ def supervise_by_rule(due: Due, *, at: datetime) -> bool:
     rule, asked = still.rule, still.unanswered
     if asked is not None:
         to = next_upwards(event, asked.level)
+    elif rule.level is not None:
+        to = speaks_for(event, rule.level) or next_upwards(event, rule.level)
+    elif still.order is not None:
+        to = Addressee(still.order.post, order=still.order)
     else:
-        to = (
-            whoever_acts(event)
-            if rule.level is None
-            else speaks_for(event, rule.level) or next_upwards(event, rule.level)
-        )
+        to = whoever_acts(event)
     if to is None:
         log.warning("case %s: nobody is there for the card of rule %s", event.number, rule.pk)
         return False
@@ -442,11 +472,14 @@ def supervise_by_rules(*, at: datetime | None = None) -> int:
     """Give every card that is due, each in a transaction of its own; returns how many."""
     moment = at or now()
     given = 0
-    for due in list(islice(due_by_rule(at=moment), AT_ONCE)):
+    # Only cards that were given count: what nobody is there for stays due and must not bar the way.
+    for due in due_by_rule(at=moment):
         try:
             given += supervise_by_rule(due, at=moment)
         except Exception:
             log.exception("case %s got no card; the next run meets it again", due.event_id)
+        if given == AT_ONCE:
+            break
     return given
 
 
@@ -459,15 +492,16 @@ def supervisions_of(event: Event, posts: Sequence[Post]) -> list[dict[str, Any]]
 
 
 def unanswered(person: User, posts: Sequence[Post]) -> list[dict[str, Any]]:
-    """The open cards this person is asked to answer, or, who watches over an area, those of its open cases.
+    """The open cards this person is asked to answer, and, for who watches over an area, those of its open cases.
 
-    The most urgent first, at most 200.
+    One's own first, the most urgent first; at most 200.
     """
     wanted = Q(post__in=list(posts))
     if any(post.role in WATCHERS for post in posts):
         wanted |= Q(event__in=events_visible_to(person))
-    cards = Supervision.objects.filter(wanted, answered_at__isnull=True, event__is_open=True)
-    return [_told(card, posts) for card in _with_names(cards).order_by("answer_due_at")[:MOST]]
+    cards = _with_names(_waiting().filter(wanted, event__is_open=True))
+    others = Case(When(post__in=list(posts), then=False), default=True)
+    return [_told(card, posts) for card in cards.order_by(others, "answer_due_at")[:MOST]]
 
 
 def _with_names(cards: QuerySet[Supervision]) -> QuerySet[Supervision]:
@@ -503,6 +537,7 @@ def _told(card: Supervision, posts: Sequence[Post]) -> dict[str, Any]:
         "reason": card.reason,
         "asked_at": card.asked_at.isoformat(),
         "answer_due_at": card.answer_due_at.isoformat(),
-        "mine": any(post.pk == card.post_id for post in posts) and card.answered_at is None,
+        "ended_at": card.ended_at.isoformat() if card.ended_at else None,
+        "mine": any(post.pk == card.post_id for post in posts) and not (card.answered_at or card.ended_at),
         "answer": answered,
     }

@@ -1,6 +1,8 @@
 """Cards and call-backs in a real browser: given, found in the queue, answered; a reporter's number shown on request."""
 
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import psycopg
@@ -37,7 +39,8 @@ def test_a_card_is_given_waits_in_the_queue_and_is_answered(log_in: Any, filed: 
     row.locator("button").click()
     panel = page.get_by_test_id("event-panel")
     panel.get_by_test_id("action-answer").click(timeout=10_000)
-    panel.get_by_test_id("field-received_when").fill("2026-01-05T08:30")
+    received = datetime.now(ZoneInfo("Asia/Shanghai"))
+    panel.get_by_test_id("field-received_when").fill(f"{received:%Y-%m-%dT%H:%M}")
     panel.get_by_test_id("field-contacted").fill("环卫二班")
     panel.get_by_test_id("field-measures").fill("已派两人一车")
     panel.get_by_test_id("field-new_deadline").fill("2099-01-05T08:30")
@@ -46,6 +49,7 @@ def test_a_card_is_given_waits_in_the_queue_and_is_answered(log_in: Any, filed: 
     expect(panel.get_by_test_id("supervision-card")).to_contain_text("已派两人一车", timeout=10_000)
     # Typed in the district's zone, although this browser stands in New York.
     expect(panel.get_by_test_id("supervision-card")).to_contain_text("08:30")
+    expect(panel.get_by_test_id("supervision-card")).to_contain_text(f"{received:%H:%M}")
     panel.get_by_test_id("supervision-card").scroll_into_view_if_needed()
     picture(page, "answered")
 

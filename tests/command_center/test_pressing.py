@@ -9,7 +9,7 @@ from django.utils import timezone
 from fieldops.models import CallBack, ContactAccess, Event, Supervision, User
 from fieldops.steps.supervision import supervise
 from fieldops.tasks import ask_reporters_back
-from tests.doing import handler_of
+from tests.doing import assisted, handler_of, holder_of
 
 CODES = {"card": "yellow", "reason": "居民再次来电"}
 
@@ -74,6 +74,21 @@ def test_a_card_is_given_and_answered_from_the_panel(
     assert told["answer"]["contacted"] == "班长"
     assert act(handler, dispatched, "answer", **answer).json()["code"] == "already_answered"
     assert desk.get("/api/command/supervisions").json() == {"supervisions": []}
+
+
+def test_who_works_beside_the_lead_is_offered_the_answer(
+    enter: Any, dispatched: Event, supervisor: User, dispatcher: User
+) -> None:
+    _order, other = assisted(dispatched, dispatcher)
+    desk, called = enter(supervisor), enter(holder_of(other))
+    assert other.pk in [
+        choice["value"] for choice in offered(desk, dispatched)["supervise"]["post"]["choices"]
+    ]
+    assert act(desk, dispatched, "supervise", **CODES, post=other.pk).status_code == 200
+    again = act(desk, dispatched, "supervise", **CODES, post=other.pk)
+    assert (again.status_code, again.json()["code"]) == (409, "already_supervised")
+    assert "answer" in offered(called, dispatched)
+    assert "answer" not in offered(enter(holder_of(dispatched.work_orders.get(part="lead").post)), dispatched)
 
 
 def test_a_desk_calls_back_and_writes_the_answer_down(

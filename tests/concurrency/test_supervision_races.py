@@ -1,27 +1,42 @@
 """Two schedulers at once, as real processes, and one of them killed in the middle of a card: each card once, none skipped."""
 
+import asyncio
+import email
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Protocol
 
 import psycopg
 import pytest
+from aiosmtpd.controller import Controller
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from devstack.places import free_port
 from fieldops.intake import receive
-from fieldops.models import Event, EventClass, FilingCondition, Supervision, SupervisionRule, Transition, User
+from fieldops.models import (
+    Event,
+    EventClass,
+    FilingCondition,
+    Post,
+    Supervision,
+    SupervisionRule,
+    Transition,
+    User,
+)
 from fieldops.steps.supervision import speaks_for, supervise
 from gridmap.models import Cell
 from realtime import mail
 from realtime.escalation import escalate
-from realtime.models import ContactDetail, DeliveryPolicy, Letter, Mailbox, Notification
+from realtime.models import ContactDetail, DeliveryPolicy, Escalation, Letter, Mailbox, Notification
 from tests.doing import database, draft_of, handler_of
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -35,6 +50,11 @@ SEND = """
 import datetime, sys, django; django.setup()
 from realtime.escalation import send_notifications
 print(send_notifications(at=datetime.datetime.fromisoformat(sys.argv[1])))
+"""
+ESCALATE = """
+import datetime, sys, django; django.setup()
+from realtime.escalation import escalate
+print(escalate(at=datetime.datetime.fromisoformat(sys.argv[1])))
 """
 
 
@@ -137,32 +157,140 @@ def test_two_schedulers_side_by_side(rule: SupervisionRule, overdue: list[Event]
     assert Letter.objects.filter(kind="supervision").count() == CASES
 
 
-def test_a_card_that_leaves_the_house_twice_has_the_same_key(overdue: list[Event], tmp_path: Path) -> None:
+def test_a_scan_killed_in_the_middle_of_an_escalation_leaves_it_to_the_next(overdue: list[Event]) -> None:
+    """Nobody's device has the dispatch: its stages are recorded, and the warning waits for a mailbox held elsewhere."""
+    event = overdue[0]
+    desk = Post.objects.get(holders__username="dispatch1")
+    mail.open_mailboxes([desk])
+    at = timezone.now() + timedelta(seconds=181)
+    with (
+        psycopg.connect(**database(connection.settings_dict["NAME"])) as holder,
+        psycopg.connect(**database(connection.settings_dict["NAME"]), autocommit=True) as watch,
+    ):
+        holder.execute("SELECT FROM realtime_mailbox WHERE post_id = %s FOR UPDATE", [desk.pk])
+        first = scheduler("first_scan", ESCALATE, at.isoformat())
+        wait_until(watch, "first_scan", waits=True)
+        second = scheduler("second_scan", ESCALATE, at.isoformat())
+        assert int(second.communicate(timeout=60)[0]) == 0  # these letters are the first one's
+        first.send_signal(signal.SIGKILL)
+        first.wait(30)
+        holder.rollback()
+        wait_until(watch, "first_scan", waits=False)
+        assert not Escalation.objects.exists()  # what the killed one had begun is gone with it
+    both = [scheduler(f"scan_{number}", ESCALATE, at.isoformat()) for number in range(2)]
+    assert sum(int(one.communicate(timeout=60)[0]) for one in both) == 2 * CASES
+    stages = Escalation.objects.filter(event=event).order_by("stage").values_list("stage", flat=True)
+    assert list(stages) == ["dispatcher", "recipient"]
+    assert Letter.objects.filter(event=event, kind="undelivered", mailbox=desk.pk).count() == 1
+
+
+class Receiver(Protocol):
+    """Somewhere outside: what it was sent, by key, and whether it answers."""
+
+    adapter: str
+    address: str
+    keys: list[str]
+    answers: threading.Event
+    env: dict[str, str]
+
+    def close(self) -> None:
+        """Take no more."""
+
+
+class MailServer:
+    """A real SMTP server that takes a mail and may leave its sender without an answer."""
+
+    adapter, address = "email", "duty@example.org"
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.answers = threading.Event()
+        self.controller = Controller(self, hostname="127.0.0.1", port=free_port())
+        self.controller.start()
+        self.env = {"EMAIL_URL": f"smtp://127.0.0.1:{self.controller.port}"}
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        message_id = email.message_from_bytes(envelope.content)["Message-ID"]
+        self.keys.append(message_id.strip("<>").partition("@")[0])
+        while not self.answers.is_set():
+            await asyncio.sleep(0.05)
+        return "250 OK"
+
+    def close(self) -> None:
+        self.answers.set()
+        self.controller.stop()
+
+
+class Gateway:
+    """A real HTTP server that does the same, as one that sends SMS would."""
+
+    adapter = "webhook"
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.answers = threading.Event()
+        gateway = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                gateway.keys.append(self.headers["Idempotency-Key"])
+                gateway.answers.wait()
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        origin = f"http://127.0.0.1:{self.server.server_port}"
+        self.address, self.env = f"{origin}/sms", {"NOTIFY_WEBHOOK_ORIGINS": origin}
+
+    def close(self) -> None:
+        self.answers.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.mark.parametrize("kind", [MailServer, Gateway])
+def test_what_leaves_the_house_twice_has_the_same_key(
+    overdue: list[Event], kind: Callable[[], Receiver]
+) -> None:
     """Killed after the message went out and before that was noted: it goes again, and the receiver can tell."""
     event, at = overdue[0], timezone.now() + timedelta(seconds=61)
-    handler = handler_of(event)
+    receiver = kind()
     rows = [
-        DeliveryPolicy.objects.create(district_id=event.district_id, kind="supervision", adapters=["sms"]),
-        ContactDetail.objects.create(user=handler, adapter="sms", address="13800001234"),
+        DeliveryPolicy.objects.create(
+            district_id=event.district_id, kind="supervision", adapters=[receiver.adapter]
+        ),
+        ContactDetail.objects.create(
+            user=handler_of(event), adapter=receiver.adapter, address=receiver.address
+        ),
     ]
-    sent = tmp_path / "sent"
-    more = {"NOTIFY_ADAPTERS": "sms=tests.realtime.stalling_adapter", "SENT_KEYS": str(sent)}
     try:
         supervise(event.pk, by=User.objects.get(username="supervisor"), card="red", reason="逾期未办")
         escalate(at=at)
-        first = scheduler("first_sender", SEND, at.isoformat(), STALLS="1", **more)
+        Notification.objects.exclude(escalation__kind="supervision").delete()
+        first = scheduler("first_sender", SEND, at.isoformat(), **receiver.env)
         for _try in range(600):
-            if sent.exists() and sent.read_text():
+            if receiver.keys:
                 break
             time.sleep(0.05)
         first.send_signal(signal.SIGKILL)
         first.wait(30)
-        later = at + timedelta(minutes=5)  # the claim of the dead one is over
-        again = scheduler("second_sender", SEND, later.isoformat(), **more)
-        assert int(again.communicate(timeout=60)[0]) == 1
+        receiver.answers.set()
+        # The dead one's claim is a lease: nobody sends before it is over, and then one of two does.
+        early = scheduler("early_sender", SEND, at.isoformat(), **receiver.env)
+        assert int(early.communicate(timeout=60)[0]) == 0
+        later = at + timedelta(minutes=5)
+        both = [scheduler(f"sender_{n}", SEND, later.isoformat(), **receiver.env) for n in range(2)]
+        assert sum(int(one.communicate(timeout=60)[0]) for one in both) == 1
     finally:
+        receiver.close()
         for row in rows:
             row.delete()
-    [alert] = Notification.objects.filter(escalation__kind="supervision")
+    [alert] = Notification.objects.all()
     assert alert.sent_at is not None
-    assert sent.read_text().split() == [str(alert.pk)] * 2
+    assert receiver.keys == [str(alert.pk)] * 2

@@ -162,6 +162,8 @@ export interface Supervision {
   reason: string;
   asked_at: string;
   answer_due_at: string;
+  /** The case ended without an answer, and began anew. */
+  ended_at: string | null;
   /** The viewer is asked to answer it. */
   mine: boolean;
   answer: {

@@ -18,9 +18,9 @@ from fieldops.errors import (
 )
 from fieldops.models import Check, CheckPolicy, Event, FilingCondition, Holding, Post, User
 from fieldops.places import Fix
-from fieldops.queries import open_checks
+from fieldops.queries import open_checks, waiting_at
 from fieldops.rights import current_posts, events_visible_to
-from fieldops.steps import checks, desk, followup
+from fieldops.steps import checks, desk, fieldwork, followup, satisfaction
 from gridmap.models import Cell
 from realtime import shifts
 from realtime.models import Letter
@@ -28,20 +28,16 @@ from tests.doing import (
     chief_of,
     go_on_duty,
     handled,
+    handler_of,
     holder_of,
     inside,
     key,
     photo_for,
+    report_check,
     worker_of,
 )
 
 Clock = Callable[[User], None]
-
-
-def report(check: Check, by: User, found: str = "confirmed", **more: object) -> None:
-    submission = key()
-    photo_for(submission, by)
-    followup.report_check(check.pk, by=by, found=found, submission=submission, **more)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -69,7 +65,7 @@ def test_the_worker_on_duty_in_the_cell_is_sent_and_files_rest_on_what_was_found
     with pytest.raises(PhotoMissing):
         followup.report_check(check.pk, by=worker, found="refuted", submission=key(), note="没有")
     x, y = inside(cell)
-    report(check, worker, "refuted", note="没有", fix=Fix(x + 0.01, y, "WGS84", 5))
+    report_check(check, worker, "refuted", note="没有", fix=Fix(x + 0.01, y, "WGS84", 5))
     check.refresh_from_db()
     assert (check.outcome, check.done_by, check.flags) == ("refuted", worker, ["far_from_the_case"])
     assert check.metres_away is not None
@@ -120,14 +116,14 @@ def test_a_neighbour_sees_the_case_as_long_as_the_task_is_open(
     assert not events_visible_to(far).filter(pk=event.pk).exists()
     check = event.checks.get()
     with pytest.raises(NotFound):
-        report(check, far)
+        report_check(check, far)
     Check.objects.filter(pk=check.pk).update(post=current_posts(far)[0])
     assert events_visible_to(far).filter(pk=event.pk).exists()
     assert [one["id"] for one in open_checks(current_posts(far))] == [check.pk]
-    report(check, far)
+    report_check(check, far)
     assert not events_visible_to(far).filter(pk=event.pk).exists()
     with pytest.raises(AlreadyAnswered):
-        report(check, far)
+        report_check(check, far)
 
 
 def test_only_the_desk_asks_and_outsiders_do_not(
@@ -155,6 +151,30 @@ def test_a_handled_case_awaits_the_street_chief_by_default(dispatched: Event, di
     assert (check.outcome, check.flags) == ("confirmed", ["no_position"])
 
 
+def test_another_chief_of_the_street_has_no_word_on_the_segment(
+    dispatched: Event, intake_operator: User
+) -> None:
+    event = handled(dispatched)
+    own, chief = event.checks.get().post, chief_of(event)
+    other = Post.objects.create(
+        district=own.district, unit=own.unit, role="street_chief", name="另一路段街长"
+    )
+    neighbour = User.objects.create_user("chief_next_door", password="of-the-next-segment-9")
+    Holding.objects.create(post=other, user=neighbour, since=timezone.now())
+    assert events_visible_to(neighbour).filter(pk=event.pk).exists()
+    assert waiting_at(other)["cases"] == []
+    assert [case["id"] for case in waiting_at(own)["cases"]] == [event.pk]
+    for resolved in (True, False):
+        with pytest.raises(NotPermitted):
+            followup.confirm(event.pk, by=neighbour, resolved=resolved, note="没修", submission=key())
+    # Who holds both acts as the one that was asked.
+    Holding.objects.create(post=other, user=chief, since=timezone.now())
+    assert (
+        followup.confirm(event.pk, by=User.objects.get(pk=chief.pk), resolved=True, submission=key()).post
+        == own
+    )
+
+
 def test_a_worker_checks_where_the_policy_says_so_and_a_failed_check_is_rework(
     dispatched: Event, policy: CheckPolicy, cell: Cell
 ) -> None:
@@ -166,14 +186,14 @@ def test_a_worker_checks_where_the_policy_says_so_and_a_failed_check_is_rework(
     with pytest.raises(NotPermitted):
         followup.confirm(event.pk, by=chief_of(event), resolved=True, submission=key())
     with pytest.raises(ReasonMissing):
-        report(check, worker, "refuted")
+        report_check(check, worker, "refuted")
     Check.objects.filter(pk=check.pk).update(due_at=timezone.now() - timedelta(minutes=1))
-    report(check, worker, "refuted", note="坑还在")
+    report_check(check, worker, "refuted", note="坑还在")
     event.refresh_from_db()
     check.refresh_from_db()
     assert (event.status, event.checked_by) == ("dispatched", "")
     assert check.flags == ["no_position", "late"]
-    report(handled(event).checks.get(done_at__isnull=True), worker)
+    report_check(handled(event).checks.get(done_at__isnull=True), worker)
     event.refresh_from_db()
     assert (event.status, event.closing) == ("closed", "normal")
 
@@ -183,7 +203,7 @@ def test_a_worker_looks_and_then_the_chief_confirms(
 ) -> None:
     CheckPolicy.objects.update(checker="both")
     event = handled(dispatched)
-    report(event.checks.get(), worker_of(cell))
+    report_check(event.checks.get(), worker_of(cell))
     event.refresh_from_db()
     assert (event.status, event.checked_by) == ("handled", "street_chief")
     assert event.transitions.latest("version").kind == "check"
@@ -201,12 +221,48 @@ def test_what_is_not_drawn_is_the_desks_but_what_failed_once_is_looked_at(
 ) -> None:
     CheckPolicy.objects.update(percent=0)
     event = handled(dispatched)
-    assert (event.checked_by, event.checks.get().sent) == ("dispatcher", "desk")
+    assert (event.checked_by, event.checks.get().sent) == ("dispatcher", "not_drawn")
+    assert event.transitions.get(kind="handle").data["sent"] == "not_drawn"
     with pytest.raises(NotPermitted):
         followup.confirm(event.pk, by=chief_of(event), resolved=True, submission=key())
     followup.confirm_from_desk(event.pk, by=dispatcher, resolved=False, note="照片不符")
     event.refresh_from_db()
     assert handled(event).checked_by == "grid_worker"
+
+
+def test_the_lot_is_drawn_once_for_a_handling_however_often_it_is_sent(
+    dispatched: Event, policy: CheckPolicy
+) -> None:
+    """A department that sends it again, or another order, until the lot spares it, hears what was drawn at first."""
+    CheckPolicy.objects.update(percent=0)
+    handler, order = handler_of(dispatched), dispatched.work_orders.get()
+    fieldwork.take_on(order.pk, by=handler, submission=key())
+    done = key()
+    photo_for(done, handler)
+    first = fieldwork.handle(order.pk, by=handler, submission=done)
+    CheckPolicy.objects.update(percent=100)
+    assert fieldwork.handle(order.pk, by=handler, submission=done) == first
+    with pytest.raises(IllegalTransition):
+        fieldwork.handle(order.pk, by=handler, submission=key())
+    assert [one.sent for one in dispatched.checks.all()] == ["not_drawn"]
+
+
+def test_a_case_that_was_reopened_is_looked_at_whatever_the_lot(
+    dispatched: Event, policy: CheckPolicy, dispatcher: User, grid_worker: User
+) -> None:
+    CheckPolicy.objects.update(percent=0)
+    event = handled(dispatched)
+    followup.confirm_from_desk(event.pk, by=dispatcher, resolved=True)
+    satisfaction.ask_back(event.pk)
+    satisfaction.rate(
+        event.call_backs.get().pk,
+        by=grid_worker,
+        rating="dissatisfied",
+        resolved=False,
+        reason="坑还在",
+        submission=key(),
+    )
+    assert handled(desk.dispatch(event.pk, by=dispatcher)).checked_by == "grid_worker"
 
 
 def test_the_most_specific_policy_wins(dispatched: Event, policy: CheckPolicy) -> None:

@@ -30,7 +30,8 @@ def test_from_dispatch_to_closure(dispatched: Event) -> None:
     handled_by(handler, order)
     assert open_work(current_posts(handler)) == []
     chief = chief_of(dispatched)
-    assert [c["id"] for c in waiting_for_confirmation(events_visible_to(chief))] == [dispatched.pk]
+    waiting = waiting_for_confirmation(events_visible_to(chief), chiefs=current_posts(chief))
+    assert [c["id"] for c in waiting] == [dispatched.pk]
     followup.confirm(dispatched.pk, by=chief, resolved=True, submission=key())
     dispatched.refresh_from_db()
     assert dispatched.status == "closed"

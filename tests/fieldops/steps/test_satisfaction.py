@@ -11,14 +11,27 @@ from django.utils import timezone
 
 from fieldops.errors import AlreadyAnswered, CallBackOver, NotFound, NotPermitted, ReasonMissing
 from fieldops.intake import Receipt
-from fieldops.models import CallBack, CallBackPolicy, ContactAccess, Event, User
+from fieldops.models import (
+    CallBack,
+    CallBackPolicy,
+    Check,
+    CheckPolicy,
+    ContactAccess,
+    Event,
+    FilingCondition,
+    Report,
+    Supervision,
+    SupervisionRule,
+    User,
+)
 from fieldops.rights import current_posts
-from fieldops.steps import satisfaction
+from fieldops.steps import checks, desk, followup, satisfaction
 from fieldops.steps.satisfaction import code_of, rate, rate_by_code, rate_for
+from fieldops.steps.supervision import answer, supervise_by_rules, supervisions_of, unanswered
 from fieldops.tasks import ask_reporters_back
 from gridmap.models import Cell
 from realtime.models import Letter
-from tests.doing import close, key
+from tests.doing import chief_of, close, handled, holder_of, key, report_check, worker_of
 
 File = Callable[..., Receipt]
 
@@ -37,6 +50,19 @@ def test_every_reporter_is_asked_once_in_the_way_that_reaches_them(closed: Event
     assert letter.payload["number"] == closed.number
     [own] = satisfaction.own_call_backs(resident)
     assert own.event_id == closed.pk
+
+
+def test_who_reported_it_twice_is_asked_once(closed: Event, resident: User, intake_operator: User) -> None:
+    for first in list(closed.reports.all()):
+        again = Report.objects.get(pk=first.pk)
+        again.pk, again.received_at = uuid.uuid7(), timezone.now()
+        again.save(force_insert=True)
+    assert ask_reporters_back() == 4  # nobody knows whether the two without a name or number are one
+    assert sorted(CallBack.objects.values_list("way", flat=True)) == ["app", "code", "code", "desk"]
+    assert asked(closed, "app").report == closed.reports.filter(reporter=resident).earliest("received_at")
+    rate(asked(closed, "app").pk, by=resident, rating="satisfied", resolved=True, submission=key())
+    assert satisfaction.own_call_backs(resident) == []
+    assert ask_reporters_back() == 0
 
 
 def test_a_satisfied_reporter_ends_the_matter(closed: Event, resident: User, other_resident: User) -> None:
@@ -93,6 +119,79 @@ def test_dissatisfied_reopens_once_and_another_checks(
     closed.refresh_from_db()
     assert closed.status == "closed"
     assert CallBack.objects.filter(event=closed, reopened=True).count() == 1
+
+
+def test_worker_and_chief_who_both_looked_do_not_look_again(
+    file_report: File,
+    resident: User,
+    intake_operator: User,
+    dispatcher: User,
+    condition: FilingCondition,
+    cell: Cell,
+) -> None:
+    CheckPolicy.objects.create(district=cell.district, checker="both")
+    event = file_report(resident).event
+    desk.accept(event.pk, by=intake_operator)
+    desk.file(event.pk, by=intake_operator, condition_id=condition.pk)
+    event = handled(desk.dispatch(event.pk, by=dispatcher))
+    worker, chief = worker_of(cell), chief_of(event)
+    report_check(event.checks.get(), worker)
+    followup.confirm(event.pk, by=chief, resolved=True, submission=key())
+    ask_reporters_back()
+    rate(
+        asked(event, "app").pk,
+        by=resident,
+        rating="dissatisfied",
+        resolved=False,
+        reason="坑还在",
+        submission=key(),
+    )
+    event = handled(desk.dispatch(event.pk, by=dispatcher))
+    assert checks.excluded(event) == {worker.pk, chief.pk}
+    task = event.checks.get(done_at__isnull=True)
+    assert not {worker, chief} & set(task.post.holders.all())
+    Check.objects.filter(pk=task.pk).update(post=current_posts(worker)[0])
+    with pytest.raises(NotPermitted):
+        report_check(task, worker)
+
+
+def test_cards_end_with_the_case_and_do_not_come_back_with_it(
+    closed: Event, resident: User, supervisor: User
+) -> None:
+    post = closed.work_orders.get().post
+    at = timezone.now()
+    card = Supervision.objects.create(
+        event=closed,
+        card="reminder",
+        post=post,
+        by=supervisor,
+        asked_at=at,
+        answer_due_at=at + timedelta(hours=1),
+    )
+    ask_reporters_back()
+    rate(
+        asked(closed, "app").pk,
+        by=resident,
+        rating="dissatisfied",
+        resolved=False,
+        reason="坑还在",
+        submission=key(),
+    )
+    assert unanswered(supervisor, current_posts(supervisor)) == []
+    SupervisionRule.objects.exclude(occasion="unanswered").delete()
+    assert supervise_by_rules(at=at + timedelta(hours=2)) == 0
+    with pytest.raises(AlreadyAnswered):
+        answer(
+            card.pk,
+            by=holder_of(post),
+            received_when=at,
+            contacted="王所长",
+            measures="已派人",
+            new_deadline=at + timedelta(days=1),
+            submission=key(),
+        )
+    [told] = supervisions_of(closed, [post])
+    assert (told["answer"], told["mine"], told["ended_at"] is None) == (None, False, False)
 
 
 @pytest.mark.parametrize(

@@ -489,7 +489,7 @@ def prepare(s: Scene, situation: str) -> None:
         post = Post.objects.filter(holders=person).first()
         if post is not None and post.role != Role.RESIDENT:
             card = Supervision.objects.create(
-                event=s.event, card=Card.REMINDER, post=post, by=s.people["supervisor"], asked_at=now_,
+                event=s.event, card=Card.YELLOW, post=post, by=s.people["supervisor"], asked_at=now_,
                 answer_due_at=now_ + timedelta(hours=1),
             )  # fmt: skip
             s.cards[name] = card.pk

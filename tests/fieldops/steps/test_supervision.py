@@ -10,19 +10,31 @@ from django.utils import timezone
 
 from fieldops.errors import (
     AlreadyAnswered,
+    AlreadySupervised,
     IncompleteAnswer,
     NotFound,
     NotPermitted,
     ReasonMissing,
     UnknownAddressee,
 )
-from fieldops.models import Event, FilingCondition, Post, Supervision, SupervisionRule, User
-from fieldops.rights import current_posts
-from fieldops.steps import approvals, desk, fieldwork
+from fieldops.models import (
+    Event,
+    FilingCondition,
+    Holding,
+    Post,
+    Supervision,
+    SupervisionRule,
+    User,
+    WorkOrder,
+)
+from fieldops.rights import current_posts, may
+from fieldops.status import Step
+from fieldops.steps import approvals, desk, fieldwork, supervision
 from fieldops.steps.supervision import (
     addressees,
     answer,
     due_by_rule,
+    speaks_for,
     supervise,
     supervise_by_rules,
     supervisions_of,
@@ -31,7 +43,7 @@ from fieldops.steps.supervision import (
 )
 from realtime.escalation import escalate
 from realtime.models import ContactDetail, DeliveryPolicy, Letter, Notification
-from tests.doing import handler_of, holder_of, key
+from tests.doing import assisted, handled_by, handler_of, holder_of, key
 
 A_YEAR = timedelta(days=365)
 
@@ -78,7 +90,7 @@ def test_a_card_by_hand_reaches_whoever_has_to_act(dispatched: Event, supervisor
 
 
 def test_a_card_by_hand_reaches_each_of_the_five_levels(dispatched: Event, leader: User) -> None:
-    able = addressees(dispatched)
+    able = addressees(dispatched, of=current_posts(leader)[0])
     assert [one.level for one in able] == [None, 5, 4, 3, 2, 1]
     units = dispatched.cell.unit_ids
     assert [one.post.unit_id for one in able[1:]] == units[::-1]
@@ -126,6 +138,44 @@ def test_each_state_has_somebody_who_acts(
     assert whoever_acts(event).post == event.work_orders.get().post
 
 
+def test_who_assists_is_pressed_as_well(dispatched: Event, dispatcher: User, supervisor: User) -> None:
+    order, other = assisted(dispatched, dispatcher)
+    able = addressees(dispatched, of=current_posts(supervisor)[0])
+    assert [(one.post, one.order) for one in able[:2]] == [
+        (dispatched.work_orders.get(part="lead").post, dispatched.work_orders.get(part="lead")),
+        (other, order),
+    ]
+    card = supervise(dispatched.pk, by=supervisor, card="red", reason="迟迟不到", post_id=other.pk)
+    assert (card.post, card.work_order) == (other, order)
+
+
+def test_nobody_presses_an_organisation_above_the_own(dispatched: Event, supervisor: User) -> None:
+    community, street = (addressees(dispatched, of=current_posts(supervisor)[0])[place] for place in (2, 3))
+    assert (community.level, street.level) == (4, 3)
+    secretary = holder_of(community.post)
+    assert [one.level for one in addressees(dispatched, of=community.post)] == [None, 5, 4]
+    with pytest.raises(UnknownAddressee):
+        supervise(dispatched.pk, by=secretary, card="red", reason="催", post_id=street.post.pk)
+    assert supervise(dispatched.pk, by=secretary, card="red", reason="催").level is None
+
+
+def test_the_same_card_is_not_given_again_before_it_is_answered(
+    dispatched: Event, supervisor: User, leader: User
+) -> None:
+    first = supervise(dispatched.pk, by=supervisor, card="reminder", reason="催办")
+    for person in (supervisor, leader):
+        with pytest.raises(AlreadySupervised):
+            supervise(dispatched.pk, by=person, card="reminder", reason="再催")
+    supervise(dispatched.pk, by=supervisor, card="yellow", reason="仍未处理")
+    say(first, handler_of(dispatched))
+    supervise(dispatched.pk, by=supervisor, card="reminder", reason="未按承诺完成")
+    assert [card for card, _level, _post in cards(dispatched)] == ["reminder", "yellow", "reminder"]
+    twin = Supervision.objects.get(card="yellow")
+    twin.pk = uuid.uuid7()
+    with pytest.raises(IntegrityError, match="a_card_by_hand_waits_for_its_answer"), transaction.atomic():
+        twin.save(force_insert=True)
+
+
 # --- the answer ------------------------------------------------------------------------------------------------
 
 
@@ -159,6 +209,7 @@ def test_an_answer_is_the_addressees_complete_and_given_once(
         {"contacted": " "},
         {"measures": "\u200b"},
         {"received_when": now + timedelta(hours=1)},
+        {"received_when": now - timedelta(hours=1)},  # before it was given
         {"new_deadline": now - timedelta(minutes=1)},
     ):
         with pytest.raises(IncompleteAnswer):
@@ -169,6 +220,23 @@ def test_an_answer_is_the_addressees_complete_and_given_once(
     with pytest.raises(AlreadyAnswered):
         say(card, handler)
     assert dispatched.transitions.filter(kind="answer").count() == 1
+
+
+def test_who_works_beside_the_lead_answers_its_card(
+    dispatched: Event, dispatcher: User, supervisor: User
+) -> None:
+    _order, other = assisted(dispatched, dispatcher)
+    card = supervise(dispatched.pk, by=supervisor, card="red", reason="迟迟不到", post_id=other.pk)
+    assert may([other], Step.ANSWER, dispatched)
+    assert say(card, holder_of(other)).post == other
+
+
+def test_a_role_that_answers_nothing_does_not(dispatched: Event, supervisor: User, resident: User) -> None:
+    card = supervise(dispatched.pk, by=supervisor, card="reminder", reason="催办")
+    Supervision.objects.filter(pk=card.pk).update(post=current_posts(resident)[0])
+    with pytest.raises(NotPermitted):
+        say(card, resident)
+    assert not dispatched.transitions.filter(kind="answer").exists()
 
 
 # --- by rule ---------------------------------------------------------------------------------------------------
@@ -219,6 +287,52 @@ def test_an_extended_limit_is_a_new_subject(dispatched: Event, supervisor: User)
     assert Supervision.objects.get().subject == f"{order.pk}:1"
 
 
+def test_the_order_that_is_late_gets_the_card_be_it_the_leads_or_an_assistants(
+    dispatched: Event, dispatcher: User
+) -> None:
+    only("case", percent=100, card="yellow")
+    order, other = assisted(dispatched, dispatcher)
+    lead = dispatched.work_orders.get(part="lead")
+    soon, later = timezone.now() + timedelta(days=1), timezone.now() + timedelta(days=2)
+    WorkOrder.objects.filter(pk=order.pk).update(due_at=soon)
+    Event.objects.filter(pk=dispatched.pk).update(due_at=later)
+    for at, late, post in ((soon, order, other), (later, lead, lead.post)):
+        assert supervise_by_rules(at=at) == 1
+        card = Supervision.objects.get(work_order=late)
+        assert (card.post, card.level) == (post, None)
+
+
+def test_an_assistant_is_pressed_while_the_lead_is_done(dispatched: Event, dispatcher: User) -> None:
+    only("case", percent=100, card="yellow")
+    order, other = assisted(dispatched, dispatcher)
+    lead = dispatched.work_orders.get(part="lead")
+    handled_by(holder_of(lead.post), lead)
+    dispatched.refresh_from_db()
+    assert whoever_acts(dispatched).post == other
+    assert supervise_by_rules(at=timezone.now() + A_YEAR) == 1
+    assert Supervision.objects.get().work_order == order
+
+
+def test_cards_that_nobody_is_there_for_do_not_bar_the_way(
+    dispatched: Event,
+    file_report: Any,
+    grid_worker: User,
+    condition: FilingCondition,
+    supervisor: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    only("unanswered", unanswered="reminder", card="yellow")
+    group = speaks_for(dispatched, 2).post
+    supervise(dispatched.pk, by=supervisor, card="reminder", reason="催办", post_id=group.pk)
+    other = file_report(grid_worker, condition_id=condition.pk).event
+    supervise(other.pk, by=supervisor, card="reminder", reason="催办")
+    at_the_top = Holding.objects.filter(post__unit__level=1, post__role__in=("leader", "supervisor"))
+    at_the_top.update(until=timezone.now())
+    monkeypatch.setattr(supervision, "AT_ONCE", 1)
+    assert supervise_by_rules(at=timezone.now() + timedelta(days=30)) == 1
+    assert (len(cards(dispatched)), len(cards(other))) == (1, 2)
+
+
 def test_a_stage_that_takes_too_long_is_the_desks(located: Event, intake_operator: User) -> None:
     only("stage", stage="accept", card="reminder")
     assert supervise_by_rules(at=located.stage_due_at - timedelta(seconds=1)) == 0
@@ -253,13 +367,14 @@ def test_an_answer_stops_the_climb_and_a_vacant_level_is_passed_over(
     dispatched: Event, supervisor: User
 ) -> None:
     only("unanswered", unanswered="reminder", card="reminder")
-    party_group = addressees(dispatched)[1].post
+    party_group = speaks_for(dispatched, 5).post
     party_group.holdings.update(until=timezone.now())
     supervise(dispatched.pk, by=supervisor, card="reminder", reason="催办")
     at = timezone.now() + timedelta(days=30)
     assert supervise_by_rules(at=at) == 1
     top = Supervision.objects.latest("asked_at")
     assert top.level == 4
+    Supervision.objects.filter(pk=top.pk).update(asked_at=timezone.now())
     say(top, holder_of(top.post))
     assert supervise_by_rules(at=at + timedelta(days=30)) == 0
 

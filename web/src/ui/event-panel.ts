@@ -326,7 +326,9 @@ function supervision(card: Supervision): Node {
         t('supervision.contacted', { who: answer.contacted }),
         answer.new_deadline ? t('supervision.deadline', { time: shortTime(answer.new_deadline) }) : null,
       ]
-    : [t('supervision.until', { time: shortTime(card.answer_due_at) }), dueIn(card.answer_due_at)];
+    : card.ended_at
+      ? [t('supervision.ended', { time: shortTime(card.ended_at) })]
+      : [t('supervision.until', { time: shortTime(card.answer_due_at) }), dueIn(card.answer_due_at)];
   return el(
     'div',
     { class: 'order', 'data-testid': 'supervision-card', 'data-card': card.card },

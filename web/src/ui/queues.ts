@@ -7,7 +7,19 @@ import { el, setText } from './dom';
 
 const ASK_EVERY = 10_000;
 
-type Rows = { id: string; event: string; title: string; facts: (string | null)[]; extra?: Node; late?: boolean }[];
+type Rows = {
+  id: string;
+  event: string;
+  title: string;
+  facts: (string | null)[];
+  /** How hard somebody is pressed, in words and as a colour. */
+  badge?: { label: string; card: Supervision['card'] };
+  /** Why, in the words of whoever asked. */
+  reason?: string;
+  extra?: Node;
+  late?: boolean;
+  mine?: boolean;
+}[];
 
 /** One queue of what waits for somebody; nothing is shown while nothing waits. */
 class Queue {
@@ -41,14 +53,18 @@ class Queue {
     if (content === this.shown) return;
     this.shown = content;
     this.element.hidden = rows.length === 0;
-    setText(this.title, t(`${this.name}.title`, { count: rows.length }));
+    const mine = rows.filter((row) => row.mine).length;
+    setText(this.title, mine ? t('supervision.title_mine', { count: rows.length, mine }) : t(`${this.name}.title`, { count: rows.length }));
     this.rows.replaceChildren(
       ...rows.map((row) =>
         el(
           'li',
           { class: row.late ? 'late' : '', 'data-testid': `${this.name}-row`, 'data-event-id': row.event },
+          row.badge ? el('span', { class: `press press-${row.badge.card}` }, row.badge.label) : null,
+          row.badge ? ' ' : null,
           el('button', { class: 'link', type: 'button', onclick: () => this.onSelect(row.event) }, row.title),
           el('p', { class: 'by' }, row.facts.filter(Boolean).join(' · ')),
+          row.reason ? el('p', { class: 'reason' }, row.reason) : null,
           row.extra ?? null,
         ),
       ),
@@ -92,8 +108,15 @@ const cardRow = (card: Supervision): Rows[number] => ({
   id: card.id,
   event: card.event,
   title: `${card.number} ${card.class}`,
+  badge: { label: card.card_label, card: card.card },
+  reason: card.reason,
   late: Date.parse(card.answer_due_at) < serverNow(),
-  facts: [card.card_label, card.post, card.level_label, dueIn(card.answer_due_at), card.mine ? t('supervision.mine') : null],
+  mine: card.mine,
+  facts: [
+    card.mine ? t('supervision.mine') : [card.post, card.level_label].filter(Boolean).join(' '),
+    dueIn(card.answer_due_at),
+    t('supervision.from', { who: card.by ?? t('supervision.by_rule') }),
+  ],
 });
 
 const replyRow = (reply: OwedReply): Rows[number] => ({
