@@ -126,6 +126,8 @@ def _supervision_rules(district: District) -> Iterator[SupervisionRule]:
         (of.STAGE, Stage.ACCEPT, 100, Card.REMINDER, None, 15),
         (of.STAGE, Stage.DISPATCH, 100, Card.REMINDER, None, 15),
         (of.STAGE, Stage.SIGN_IN, 100, Card.REMINDER, None, 30),
+        (of.STAGE, Stage.VERIFY, 100, Card.REMINDER, None, 15),
+        (of.STAGE, Stage.CHECK, 100, Card.REMINDER, None, 15),
         (of.UNANSWERED, Card.REMINDER, 100, Card.YELLOW, None, 60),
         (of.UNANSWERED, Card.YELLOW, 100, Card.RED, None, 120),
         (of.UNANSWERED, Card.RED, 100, Card.RED, None, 240),

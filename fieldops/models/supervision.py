@@ -97,8 +97,15 @@ class SupervisionRule(models.Model):
         ]
 
     def __str__(self) -> str:
-        of = self.get_stage_display() or self.get_unanswered_display() or self.get_occasion_display()
-        return f"{of} {self.percent} % → {self.get_card_display()}"
+        return f"{self.why} → {self.get_card_display()}"
+
+    @property
+    def why(self) -> str:
+        """What it acts on, in words."""
+        if self.unanswered:
+            return str(_("No answer to: %(card)s") % {"card": self.get_unanswered_display()})
+        of = [self.get_occasion_display(), self.get_stage_display(), f"{self.percent} %"]
+        return " · ".join(filter(None, of))
 
 
 class Supervision(models.Model):

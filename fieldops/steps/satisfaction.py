@@ -86,7 +86,9 @@ def ask_back(event_id: UUID, *, at: datetime | None = None) -> int:
         return 0
     at = at or now()
     # Who reported it more than once is asked once, for the first report.
-    reporters = {_reporter_of(report): report for report in reports_of(event).reverse()}
+    reporters: dict[object, Report] = {}
+    for report in reports_of(event):
+        reporters.setdefault(_reporter_of(report), report)
     asked = [
         CallBack(
             event=event,

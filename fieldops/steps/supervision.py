@@ -505,9 +505,8 @@ def unanswered(person: User, posts: Sequence[Post]) -> list[dict[str, Any]]:
 
 
 def _with_names(cards: QuerySet[Supervision]) -> QuerySet[Supervision]:
-    return cards.select_related("event__event_class", "post", "by", "by_post", "answered_by").order_by(
-        "asked_at"
-    )
+    named = cards.select_related("event__event_class", "post", "by", "by_post", "answered_by", "rule")
+    return named.order_by("asked_at")
 
 
 def _told(card: Supervision, posts: Sequence[Post]) -> dict[str, Any]:
@@ -534,7 +533,7 @@ def _told(card: Supervision, posts: Sequence[Post]) -> dict[str, Any]:
         "level_label": card.get_level_display() if card.level else None,
         "post": card.post.name,
         "by": card.by_post.name if card.by_post else None,
-        "reason": card.reason,
+        "reason": card.reason or (card.rule.why if card.rule else ""),
         "asked_at": card.asked_at.isoformat(),
         "answer_due_at": card.answer_due_at.isoformat(),
         "ended_at": card.ended_at.isoformat() if card.ended_at else None,

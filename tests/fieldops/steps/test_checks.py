@@ -230,6 +230,16 @@ def test_what_is_not_drawn_is_the_desks_but_what_failed_once_is_looked_at(
     assert handled(event).checked_by == "grid_worker"
 
 
+@pytest.mark.parametrize("percent", [0, 30, 100])
+def test_the_lot_falls_as_often_as_the_policy_says(
+    dispatched: Event, policy: CheckPolicy, percent: int
+) -> None:
+    policy.percent = percent
+    fell = sum(checks._is_drawn(dispatched, policy) for _draw in range(1000))
+    # Six standard deviations: an honest draw misses them once in five hundred million times.
+    assert abs(fell - 10 * percent) <= 6 * (1000 * percent / 100 * (1 - percent / 100)) ** 0.5
+
+
 def test_the_lot_is_drawn_once_for_a_handling_however_often_it_is_sent(
     dispatched: Event, policy: CheckPolicy
 ) -> None:

@@ -339,6 +339,8 @@ def test_a_stage_that_takes_too_long_is_the_desks(located: Event, intake_operato
     assert supervise_by_rules(at=located.stage_due_at) == 1
     [(card, level, post)] = cards(located)
     assert (card, level, post) == ("reminder", None, current_posts(intake_operator)[0].name)
+    [told] = unanswered(intake_operator, current_posts(intake_operator))
+    assert (told["by"], told["reason"]) == (None, "阶段时限 · 受理 · 100 %")
     desk.accept(located.pk, by=intake_operator)
     assert supervise_by_rules(at=timezone.now() + A_YEAR) == 0
 

@@ -115,7 +115,7 @@ const cardRow = (card: Supervision): Rows[number] => ({
   facts: [
     card.mine ? t('supervision.mine') : [card.post, card.level_label].filter(Boolean).join(' '),
     dueIn(card.answer_due_at),
-    t('supervision.from', { who: card.by ?? t('supervision.by_rule') }),
+    card.by ? t('supervision.from', { who: card.by }) : t('supervision.by_rule'),
   ],
 });
 
