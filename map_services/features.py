@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 
-from gridmap.models import WGS84, GridUnit, Level
+from gridmap.models import WGS84, Cell
 
 from .answers import Refused, View, bad_parameter, not_found, read_only
 from .collections import COLLECTIONS, Collection
@@ -39,6 +39,7 @@ CONFORMANCE = [
     f"{_SPEC}-3/1.0/conf/queryables-query-parameters",
 ]
 Link = dict[str, str]
+Box = tuple[float, float, float, float]  # west, south, east, north, degrees
 
 
 def _wants_html(request: HttpRequest) -> bool:
@@ -113,18 +114,24 @@ def api(request: HttpRequest, reader: Reader) -> HttpResponse:
     """The definition of this interface, OpenAPI 3.0."""
     body = definition(request.build_absolute_uri("/ogc"))
     if _wants_html(request):
-        return _document(request, {"links": _self(request, "/ogc/api"), **body["info"]})
+        paths = {
+            path: [one.get("name") or one["$ref"].rpartition("/")[2] for one in methods["get"]["parameters"]]
+            for path, methods in body["paths"].items()
+        }
+        return _document(
+            request, {"links": _self(request, "/ogc/api", OPENAPI), **body["info"], "paths": paths}
+        )
     return JsonResponse(body, content_type=OPENAPI)
 
 
 @for_readers("f")
 def collections(request: HttpRequest, reader: Reader) -> HttpResponse:
     """All collections."""
-    extent = _extent(reader)
+    grid = _extent_of_grid(reader)
     body = {
         "links": _self(request, "/ogc/collections"),
         "crs": list(OFFERED),
-        "collections": [_described(request, one, reader, extent) for one in COLLECTIONS.values()],
+        "collections": [_described(request, one, reader, grid) for one in COLLECTIONS.values()],
     }
     return _document(request, body, title=_("collections"))
 
@@ -133,7 +140,7 @@ def collections(request: HttpRequest, reader: Reader) -> HttpResponse:
 def collection(request: HttpRequest, reader: Reader, name: str) -> HttpResponse:
     """One of them."""
     one = _named(name)
-    return _document(request, _described(request, one, reader, _extent(reader)))
+    return _document(request, _described(request, one, reader, _extent_of_grid(reader)))
 
 
 @for_readers("f", "datetime")  # GDAL sends it along
@@ -186,7 +193,8 @@ def items(request: HttpRequest, reader: Reader, name: str) -> HttpResponse:
     ]
     if more:
         following = f"{address}?{next_page(request.GET, page[-1][0])}"
-        links.append(_link(request, following, "next", GEOJSON, _("next page")))
+        kind = HTML if _wants_html(request) else GEOJSON
+        links.append(_link(request, following, "next", kind, _("next page")))
     head = {
         "type": "FeatureCollection",
         "timeStamp": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -195,11 +203,12 @@ def items(request: HttpRequest, reader: Reader, name: str) -> HttpResponse:
         "links": links,
     }
     if _wants_html(request):
-        shown = [json.loads(_feature(row, one)) for row in page]
-        return _document(request, {**head, "features": shown}, title=str(one.title))
+        return _document(
+            request, {**head, "features": [_row(row, one) for row in page]}, title=str(one.title)
+        )
     features = ",".join(_feature(row, one) for row in page)
     body = f'{_json(head)[:-1]},"features":[{features}]}}'
-    return _geojson(body, query.crs)
+    return _geojson(body, query.crs, links)
 
 
 @for_readers()
@@ -220,16 +229,14 @@ def item(request: HttpRequest, reader: Reader, name: str, key: str) -> HttpRespo
         *_self(request, address, GEOJSON),
         _link(request, f"/ogc/collections/{name}", "collection", JSON, str(one.title)),
     ]
-    feature = f'{_feature(row, one)[:-1]},"links":{_json(links)}}}'
     if _wants_html(request):
-        whole = json.loads(feature)
-        return _document(request, {**whole, "features": [whole]}, title=str(one.title))
-    return _geojson(feature, crs)
+        return _document(request, {**_row(row, one), "links": links}, title=str(one.title))
+    return _geojson(f'{_feature(row, one)[:-1]},"links":{_json(links)}}}', crs, links)
 
 
 def _read(rows: QuerySet[Any], one: Collection, crs: Crs) -> QuerySet[Any]:
     """Keys, properties and geometry as text; one statement."""
-    geometry = "%(expressions)s"
+    geometry = "ST_ForcePolygonCCW(%(expressions)s)"  # RFC 7946 has outer rings counterclockwise
     if crs.srid != WGS84:
         geometry = f"ST_Transform({geometry}, {crs.srid})"
     if crs.north_first:
@@ -248,6 +255,14 @@ def _feature(row: tuple[Any, ...], one: Collection) -> str:
     return f'{{"type":"Feature","id":{key},"geometry":{geometry or "null"},"properties":{properties}}}'
 
 
+def _row(row: tuple[Any, ...], one: Collection) -> dict[str, Any]:
+    """The same for people: the geometry by its kind, its coordinates as text."""
+    feature: dict[str, Any] = json.loads(_feature(row, one))
+    if feature["geometry"]:
+        feature["geometry"]["coordinates"] = _json(feature["geometry"]["coordinates"])
+    return feature
+
+
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain)
 
@@ -258,9 +273,12 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def _geojson(body: str, crs: Crs) -> HttpResponse:
+def _geojson(body: str, crs: Crs, links: list[Link]) -> HttpResponse:
     response = HttpResponse(body, content_type=GEOJSON)
     response["Content-Crs"] = f"<{crs.uri}>"
+    response["Link"] = ", ".join(
+        f'<{one["href"]}>; rel="{one["rel"]}"; type="{one["type"]}"' for one in links
+    )
     return response
 
 
@@ -274,22 +292,38 @@ def _named(name: str) -> Collection:
         raise not_found() from error
 
 
-def _extent(reader: Reader) -> list[float]:
-    """West, south, east, north of the reader's districts."""
-    whole = GridUnit.objects.filter(district__in=reader.districts, level=Level.DISTRICT_COMMITTEE)
-    return [round(degrees, 7) for degrees in whole.aggregate(all=Extent("boundary"))["all"] or ()]
+def _extent_of_grid(reader: Reader) -> Box | None:
+    """What the reader's grid ever covered: every area a unit ever had is made of its cells."""
+    found: Box | None = Cell.objects.filter(district__in=reader.districts).aggregate(all=Extent("boundary"))[
+        "all"
+    ]
+    return found
 
 
-def _described(request: HttpRequest, one: Collection, reader: Reader, extent: list[float]) -> dict[str, Any]:
+def _described(request: HttpRequest, one: Collection, reader: Reader, grid: Box | None) -> dict[str, Any]:
+    """The collection, with where and since when there is something that this reader may see."""
     address = f"/ogc/collections/{one.id}"
-    described: dict[str, Any] = {
+    ends: dict[str, Any] = {}
+    if one.first_time:
+        ends["first"] = Min(one.first_time)
+    if one.time != "validity":
+        ends["box"] = Extent(one.geometry)
+    found = one.rows(reader).aggregate(**ends)
+    box, first = found.get("box", grid), found.get("first")
+    extent: dict[str, Any] = {}
+    if box:
+        degrees = [round(number, CRS84.digits) for number in box]
+        extent["spatial"] = {"bbox": [degrees], "crs": CRS84.uri}
+    if one.first_time:
+        extent["temporal"] = {"interval": [[_plain(first) if first else None, None]]}
+    return {
         "id": one.id,
         "title": str(one.title),
         "description": str(one.description),
         "itemType": "feature",
         "crs": list(OFFERED),
         "storageCrs": CRS84.uri,
-        "extent": {},
+        "extent": extent,
         "links": [
             *_self(request, address),
             _link(request, f"{address}/items", "items", GEOJSON, str(one.title)),
@@ -303,23 +337,18 @@ def _described(request: HttpRequest, one: Collection, reader: Reader, extent: li
             ),
         ],
     }
-    if extent:
-        described["extent"]["spatial"] = {"bbox": [extent], "crs": CRS84.uri}
-    if one.first_time:
-        first = one.rows(reader).aggregate(first=Min(one.first_time))["first"]
-        described["extent"]["temporal"] = {"interval": [[_plain(first) if first else None, None]]}
-    return described
 
 
 def _self(request: HttpRequest, address: str, kind: str = JSON) -> list[Link]:
-    """This document, and the same for people."""
+    """This document, and the same in its other form: for programs, for people."""
     given = request.GET.copy()
     given.pop("f", None)
     query = f"?{given.urlencode()}" if given else ""
     given["f"] = "html"
+    data, page = ("alternate", "self") if _wants_html(request) else ("self", "alternate")
     return [
-        _link(request, address + query, "self", kind, _("this document")),
-        _link(request, f"{address}?{given.urlencode()}", "alternate", HTML, _("this document as a page")),
+        _link(request, address + query, data, kind, _("this document")),
+        _link(request, f"{address}?{given.urlencode()}", page, HTML, _("this document as a page")),
     ]
 
 

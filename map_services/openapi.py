@@ -39,22 +39,75 @@ def definition(server: str) -> Schema:
             },
             "parameters": {
                 "f": _parameter("f", {"type": "string", "enum": ["json", "html"]}),
-                "limit": _parameter(
+                "cursor": _parameter("cursor", {"type": "string"}),
+                "limit": _asked(
                     "limit", {"type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT}
                 ),
-                "cursor": _parameter("cursor", {"type": "string"}),
-                "bbox": _parameter(
-                    "bbox",
-                    {"type": "array", "minItems": 4, "maxItems": 6, "items": {"type": "number"}},
-                    style="form",
-                    explode=False,
+                "bbox": _asked("bbox", {"type": "array", "oneOf": _BOX, "items": {"type": "number"}}),
+                "bbox-crs": _asked("bbox-crs", _systems()),
+                "crs": _asked("crs", _systems()),
+                "datetime": _asked("datetime", {"type": "string"}),
+            },
+            "schemas": {
+                "link": _object({"href": _TEXT, "rel": _TEXT, "type": _TEXT, "title": _TEXT}, "href", "rel"),
+                "problem": _object(
+                    {"type": _TEXT, "title": _TEXT, "status": _NUMBER, "code": _TEXT, "detail": _TEXT},
+                    *("type", "title", "status", "code"),
                 ),
-                "bbox-crs": _parameter("bbox-crs", _systems()),
-                "crs": _parameter("crs", _systems()),
-                "datetime": _parameter("datetime", {"type": "string"}),
+                "document": _object({"links": _LINKS}),
+                **{one.id: _feature(one) for one in COLLECTIONS.values()},
             },
         },
     }
+
+
+_TEXT, _NUMBER = {"type": "string"}, {"type": "integer"}
+_LINKS = {"type": "array", "items": {"$ref": "#/components/schemas/link"}}
+_BOX = [{"minItems": 4, "maxItems": 4}, {"minItems": 6, "maxItems": 6}]
+
+
+def _object(properties: Schema, *required: str) -> Schema:
+    return {"type": "object", "properties": properties, **({"required": list(required)} if required else {})}
+
+
+def _feature(one: Collection) -> Schema:
+    """One feature of the collection, each property with its type; all of them may be null."""
+    told = {
+        name: {
+            "type": prop.type,
+            "title": str(prop.title),
+            "nullable": True,
+            **({"format": prop.format} if prop.format else {}),
+        }
+        for name, prop in one.properties.items()
+    }
+    return _object(
+        {
+            "type": {"type": "string", "enum": ["Feature"]},
+            "id": _NUMBER if one.key is int else {"type": "string", "format": "uuid"},
+            "geometry": {
+                **_object({"type": {"type": "string", "enum": [one.geometry_type]}}),
+                "nullable": True,
+            },
+            "properties": _object(told, *told),
+            "links": _LINKS,
+        },
+        *("type", "id", "geometry", "properties"),
+    )
+
+
+def _page(one: Collection) -> Schema:
+    return _object(
+        {
+            "type": {"type": "string", "enum": ["FeatureCollection"]},
+            "timeStamp": {"type": "string", "format": "date-time"},
+            "numberMatched": _NUMBER,
+            "numberReturned": _NUMBER,
+            "links": _LINKS,
+            "features": {"type": "array", "items": {"$ref": f"#/components/schemas/{one.id}"}},
+        },
+        *("type", "features"),
+    )
 
 
 def _systems() -> Schema:
@@ -65,12 +118,19 @@ def _parameter(name: str, schema: Schema, **more: Any) -> Schema:
     return {"name": name, "in": "query", "required": False, "schema": schema, **more}
 
 
+def _asked(name: str, schema: Schema, **more: Any) -> Schema:
+    """As the standard has them. QGIS asks the server by those values alone of which this says style and explode."""
+    return _parameter(name, schema, style="form", explode=False, **more)
+
+
 def _ref(*names: str) -> list[Schema]:
     return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
 
-def _get(summary: str, kind: str, parameters: list[Schema] | None = None) -> Schema:
-    problem = {"application/problem+json": {"schema": {"type": "object"}}}
+def _get(
+    summary: str, kind: str, parameters: list[Schema] | None = None, schema: Schema | None = None
+) -> Schema:
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/problem"}}}
     return {
         "get": {
             "summary": summary,
@@ -79,7 +139,7 @@ def _get(summary: str, kind: str, parameters: list[Schema] | None = None) -> Sch
                 "200": {
                     "description": summary,
                     "content": {
-                        kind: {"schema": {"type": "object"}},
+                        kind: {"schema": schema or {"$ref": "#/components/schemas/document"}},
                         "text/html": {"schema": {"type": "string"}},
                     },
                 },
@@ -92,7 +152,7 @@ def _get(summary: str, kind: str, parameters: list[Schema] | None = None) -> Sch
 def _collection(one: Collection) -> Schema:
     address = f"/collections/{one.id}"
     asked = [
-        _parameter(name, {"type": prop.type}, description=str(prop.title))
+        _asked(name, {"type": prop.type}, description=str(prop.title))
         for name, prop in one.properties.items()
         if prop.queryable
     ]
@@ -100,8 +160,10 @@ def _collection(one: Collection) -> Schema:
     key = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
     title = str(one.title)
     return {
-        address: _get(title, "application/json"),
-        f"{address}/queryables": _get(title, "application/schema+json"),
-        f"{address}/items": _get(title, "application/geo+json", page),
-        f"{address}/items/{{id}}": _get(title, "application/geo+json", [key, *_ref("crs")]),
+        address: _get(title, "application/json", _ref("datetime")),
+        f"{address}/queryables": _get(title, "application/schema+json", _ref("datetime")),
+        f"{address}/items": _get(title, "application/geo+json", page, _page(one)),
+        f"{address}/items/{{id}}": _get(
+            title, "application/geo+json", [key, *_ref("crs")], {"$ref": f"#/components/schemas/{one.id}"}
+        ),
     }

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import numpy as np
 import pyogrio
 import pyproj
@@ -48,6 +49,14 @@ def test_gdal_reads_all_cells_over_pages(service: str) -> None:
     assert 109 < west < east < 111
     assert 40 < south < north < 41.5
     assert {"code", "community", "street", "valid_from"} <= set(found[0]["fields"])
+
+
+def test_gdal_reads_every_collection_whole(service: str, served: Served) -> None:
+    for name, kind in pyogrio.list_layers(service):
+        found = read(service, layer=name, PAGE_SIZE=700)
+        answer = httpx.get(f"{served.url}/ogc/collections/{name}/items?limit=1", auth=("leader", PASSWORD))
+        assert len(found[2]) == answer.json()["numberMatched"], name
+        assert not len(found[2]) or kind in ("Point", "LineString", "Polygon", "MultiPolygon"), name
 
 
 def test_gdal_asks_for_a_box_and_for_values(service: str) -> None:

@@ -1,7 +1,9 @@
 """OGC API - Features: documents as the standard has them, filters, systems, pages, rights, and what is refused."""
 
 import hashlib
+import html
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
@@ -20,10 +22,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from openapi_schema_validator import OAS30Validator, oas30_format_checker
 from openapi_spec_validator import validate
 
 from fieldops.models import Event, Post, User
-from gridmap.models import Cell, GridUnit
+from gridmap.models import Cell, District, GridUnit
 from map_services.collections import COLLECTIONS
 from map_services.crs import OFFERED
 from tests.doing import next_version
@@ -68,7 +71,10 @@ def test_the_schemas_are_those_that_were_written_down() -> None:
     assert digest in (HERE / "README.md").read_text()
 
 
-def test_the_documents_are_as_the_standard_has_them(ask: Any) -> None:
+def test_the_documents_are_as_the_standard_has_them(
+    ask: Any, located: Event, file_report: Any, resident: User
+) -> None:
+    file_report(resident, at=Cell.objects.in_force().order_by("code").first())
     landing = ask("/").json()
     conforms(landing, "landingPage")
     assert {"self", "service-desc", "conformance", "data"} <= {link["rel"] for link in landing["links"]}
@@ -92,6 +98,68 @@ def test_the_definition_is_valid_openapi(ask: Any) -> None:
     validate(definition)
     for name in NAMES:
         assert f"/collections/{name}/items" in definition["paths"]
+
+
+def test_every_answer_is_as_the_definition_says(ask: Any, located: Event) -> None:
+    definition = ask("/api").json()
+
+    def told(path: str, status: str, answer: Any) -> None:
+        content = definition["paths"][path]["get"]["responses"][status]["content"]
+        schema = content[answer["Content-Type"].partition(";")[0]]["schema"]
+        checker = OAS30Validator({**schema, **definition}, format_checker=oas30_format_checker)
+        assert [error.message for error in checker.iter_errors(answer.json())] == []
+
+    for path in ("/", "/conformance", "/collections"):
+        told(path, "200", ask(path))
+    for name in NAMES:
+        address = f"/collections/{name}"
+        told(address, "200", ask(address))
+        told(f"{address}/queryables", "200", ask(f"{address}/queryables"))
+        page = ask(f"{address}/items", limit=20)
+        told(f"{address}/items", "200", page)
+        key = page.json()["features"][0]["id"]
+        told(f"{address}/items/{{id}}", "200", ask(f"{address}/items/{key}"))
+        told(f"{address}/items", "default", ask(f"{address}/items", 400, limit="x"))
+        told(f"{address}/items/{{id}}", "default", ask(f"{address}/items/-", 404))
+
+
+def test_qgis_learns_which_values_it_may_ask_the_server_for(ask: Any) -> None:
+    """It takes those parameters for filters that say `form` and no `explode`, and pages by the limit's bounds."""
+    definition = ask("/api").json()
+    shared = definition["components"]["parameters"]
+    assert shared["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 2000, "default": 100}
+    for name in NAMES:
+        given = definition["paths"][f"/collections/{name}/items"]["get"]["parameters"]
+        given = [shared[one["$ref"].rpartition("/")[2]] if "$ref" in one else one for one in given]
+        filters = {one["name"] for one in given if one.get("style") == "form" and one.get("explode") is False}
+        asked = set(ask(f"/collections/{name}/queryables").json()["properties"]) - {"geometry"}
+        assert filters == asked | {"limit", "bbox", "bbox-crs", "crs", "datetime"}
+
+
+def test_where_a_collection_lies_is_where_its_features_lie(
+    ask: Any, client: Client, located: Event, file_report: Any, resident: User, cell: Cell
+) -> None:
+    """Cases near the border too: QGIS looks for nothing beyond the extent."""
+    district = cell.district
+    west, _south, _east, _north = GridUnit.objects.get(level=1).boundary.extent
+    edge = next(
+        one for one in Cell.objects.in_force().filter(district=district) if one.boundary.extent[0] == west
+    )
+    latitude = next(y for x, y in edge.boundary.exterior_ring.coords if x == west)
+    District.objects.filter(pk=district.pk).update(nearest_cell_m=200)
+    outside = file_report(resident, at=edge, x=west - 0.001, y=latitude).event
+    assert outside.outside_m
+    for name in NAMES:
+        [box] = ask(f"/collections/{name}").json()["extent"]["spatial"]["bbox"]
+        features = ask(f"/collections/{name}/items", limit=2000).json()["features"]
+        shapes = [shapely.geometry.shape(feature["geometry"]) for feature in features]
+        assert shapely.box(*box).covers(shapely.box(*shapely.total_bounds(shapes))), name
+    assert ask("/collections/cases").json()["extent"]["spatial"]["bbox"][0][0] < west
+    away = (
+        Post.objects.filter(role="street_chief").exclude(unit__in=(located.cell.street, edge.street)).first()
+    )
+    client.force_login(away.holders.first())
+    assert "spatial" not in client.get("/ogc/collections/cases").json()["extent"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -145,7 +213,8 @@ def test_pages_follow_one_another_without_gaps_or_repeats(ask: Any, client: Clie
 
 def test_limits(ask: Any) -> None:
     assert ask("/collections/cells/items").json()["numberReturned"] == 100
-    assert ask("/collections/cells/items", limit=99999).json()["numberReturned"] == 1531
+    for many in (99999, 10**30):
+        assert ask("/collections/cells/items", limit=many).json()["numberReturned"] == 1531
     for wrong in ("0", "-1", "1.5", "ten", "", "1e3", "٣"):
         assert ask("/collections/cells/items", 400, limit=wrong).json()["code"] == "invalid_parameter"
 
@@ -172,6 +241,15 @@ def test_every_system_has_its_axes_and_gives_the_same_place(ask: Any, cell: Cell
         exact = shapely.transform(exact, lambda lon, lat: to.transform(lat, lon), interleaved=False)
     metres = 1.0 if abs(exact.centroid.x) > 200 else 1 / 111_000
     assert found.hausdorff_distance(exact) < 0.05 * metres
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "Polygon" in COLLECTIONS[name].geometry_type])
+def test_rings_run_as_geojson_has_them(ask: Any, name: str) -> None:
+    """RFC 7946, 3.1.6: the outer ring counterclockwise, holes clockwise."""
+    features = ask(f"/collections/{name}/items", limit=50).json()["features"]
+    for area in shapely.get_parts([shapely.geometry.shape(feature["geometry"]) for feature in features]):
+        assert area.exterior.is_ccw
+        assert not any(hole.is_ccw for hole in area.interiors)
 
 
 def test_a_box_means_the_same_in_every_system(ask: Any, cell: Cell) -> None:
@@ -397,8 +475,33 @@ def test_page_after_page_for_people_too(ask: Any) -> None:
     assert "f=html" in first
 
 
+def test_a_page_tells_what_the_document_tells(ask: Any, cell: Cell) -> None:
+    """Requirement /req/html/content: everything that the schemas name, and every link."""
+    for address in ("/", "/collections", "/collections/cells", f"/collections/cells/items/{cell.pk}"):
+        page, document = ask(address, f="html").content.decode(), ask(address).json()
+        assert {html.escape(link["href"]) for link in document["links"]} <= set(
+            re.findall(r'href="([^"]+)"', page)
+        )
+        own, other = (
+            re.search(rf'href="([^"]+)">[^<]*</a> <small>{rel} ', page)[1] for rel in ("self", "alternate")
+        )
+        assert (own, other) == (f"http://testserver/ogc{address}?f=html", f"http://testserver/ogc{address}")
+    page, told = ask("/collections/cells", f="html").content.decode(), ask("/collections/cells").json()
+    assert ", ".join(map(str, told["extent"]["spatial"]["bbox"][0])) in page
+    assert all(uri in page for uri in told["crs"])
+    feature = ask(f"/collections/cells/items/{cell.pk}").json()
+    first = ",".join(map(str, feature["geometry"]["coordinates"][0][0]))
+    assert f"[[[{first}]," in ask(f"/collections/cells/items/{cell.pk}", f="html").content.decode()
+    assert f"[[[{first}]," in ask("/collections/cells/items", f="html", code=cell.code).content.decode()
+    assert "/ogc/collections/cells/items/{id}" in ask("/api", f="html").content.decode()
+
+
 def test_links_are_kept_apart_by_their_kind(ask: Any) -> None:
-    links = ask("/collections/cells/items", limit=2).json()["links"]
+    answer = ask("/collections/cells/items", limit=2)
+    links = answer.json()["links"]
+    assert answer["Link"].split(", ") == [
+        f'<{link["href"]}>; rel="{link["rel"]}"; type="{link["type"]}"' for link in links
+    ]
     assert [link["rel"] for link in links] == ["self", "alternate", "collection", "next"]
     assert all(one["href"] != other["href"] for one, other in pairwise(links))
 
