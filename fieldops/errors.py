@@ -146,7 +146,8 @@ class CallBackOver(Conflict):
 class IncompleteAnswer(Unprocessable):
     code = "incomplete_answer"
     title = _(
-        "An answer says when it was received, who was contacted, what is done, and until when from now on"
+        "An answer says when the card was received (not before it was given), who was contacted, what is done, "
+        "and until when from now on"
     )
 
 
