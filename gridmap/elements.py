@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -105,12 +105,23 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True)
 class Placing:
-    """What became of rows: how many were added, changed, left as they were; or why nothing was written."""
+    """What became of rows: how many were added, changed, left as they were; or why nothing was written.
+
+    `changes` says of each code that was not left as it was whether it was `added` or `changed`.
+    """
 
     added: int = 0
     changed: int = 0
     unchanged: int = 0
     faults: tuple[Fault, ...] = ()
+    changes: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+def placing_of(rows: Sequence[Any], *, added: Iterable[Any], changed: Iterable[Any]) -> Placing:
+    """What became of rows, by the codes of what was added and changed."""
+    changes = {each.code: "added" for each in added} | {each.code: "changed" for each in changed}
+    times = Counter(changes.values())
+    return Placing(times["added"], times["changed"], len(rows) - len(changes), changes=changes)
 
 
 @transaction.atomic
@@ -190,7 +201,7 @@ def place_components(
         unique_fields=["element"],
         update_fields=["scheme", "event_class", "managing", "owning", "maintaining", "accuracy_class"],
     )
-    return Placing(len(added), len(changed), len(rows) - len(write))
+    return placing_of(rows, added=added, changed=changed)
 
 
 def _check_codes(
@@ -245,10 +256,10 @@ def _check_facts(
             faults.append(Fault(n, "unknown_accuracy_class", _("The accuracy class is A, B or C")))
         if not row.name.strip():
             faults.append(Fault(n, "name_missing", _("The name is missing")))
-        for field in fields(row):
-            text = getattr(row, field.name)
-            if isinstance(text, str) and ("\0" in text or len(text) > _LONGEST.get(field.name, 120)):
-                told = _("%(field)s is too long or is no text") % {"field": field.name}
+        for each in fields(row):
+            text = getattr(row, each.name)
+            if isinstance(text, str) and ("\0" in text or len(text) > _LONGEST.get(each.name, 120)):
+                told = _("%(field)s is too long or is no text") % {"field": each.name}
                 faults.append(Fault(n, "bad_text", told))
 
 

@@ -17,7 +17,7 @@ from django.db.models.expressions import Combinable
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from .elements import BATCH, METRES_PER_DEGREE, Fault, Placing, lock_cells_at, wgs84_points
+from .elements import BATCH, METRES_PER_DEGREE, Fault, Placing, lock_cells_at, placing_of, wgs84_points
 from .models import WGS84, District, Element, RoadSegment, Shop, Side
 
 Array = npt.NDArray[np.float64]
@@ -80,7 +80,7 @@ def lay_out_segments(
         update_fields=["name", "name_en", "line", "reach_m", "ended_at", "changed_by", "changed_at"],
     )
     _side_again(changed)
-    return Placing(len(added), len(changed), len(rows) - len(added) - len(changed))
+    return placing_of(rows, added=added, changed=changed)
 
 
 def _check(rows: Sequence[SegmentRow]) -> list[Fault]:

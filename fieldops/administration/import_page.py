@@ -16,7 +16,15 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from fieldops.geography.imports import begin_import, districts_of, in_words, may_apply, order_import, runs_of
+from fieldops.geography.imports import (
+    begin_import,
+    districts_of,
+    in_words,
+    may_apply,
+    order_import,
+    progress_of,
+    runs_of,
+)
 from fieldops.tasks import work_on_imports
 from gridmap.administration import RowAdmin
 from gridmap.exchange.faults import FileRefused
@@ -26,6 +34,20 @@ from gridmap.geojson import grid_geojson
 from gridmap.models import ImportRun, ImportState
 
 from .export_page import SYSTEMS, answer_export
+
+MOST_OF_COLUMNS = 4000
+
+
+class ColumnsField(forms.JSONField):
+    """Names of columns; what is too long for that is not even read: deep nesting would stop the reader."""
+
+    def to_python(self, value: Any) -> Any:
+        """As written. Raises ValidationError."""
+        return super().to_python(value if len(value or "") <= MOST_OF_COLUMNS else "{")
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """What is shown again."""
+        return super().bound_data(data, initial) if len(data or "") <= MOST_OF_COLUMNS else ""
 
 
 class ImportForm(forms.ModelForm):
@@ -54,6 +76,7 @@ class ImportForm(forms.ModelForm):
 
     class Meta:
         model = ImportRun
+        field_classes = {"columns": ColumnsField}
         fields = [
             *("district", "layer", "file", "crs", "encoding", "file_layer", "columns"),
             *("replace", "tolerance_m", "units_follow", "valid_from"),
@@ -170,7 +193,7 @@ class ImportRunAdmin(RowAdmin):
             {
                 "state": run.state,
                 "label": run.get_state_display(),
-                "progress": run.progress,
+                "progress": progress_of(run),
                 "understood": run.understood,
                 "summary": in_words(run.summary, run.effects) if run.summary else [],
                 "faults": {"type": "FeatureCollection", "features": run.faults},

@@ -29,10 +29,12 @@ from .boundaries import apply_layout, what_if
 class GridChange:
     """What a layer changes: its own features by what happens to them, open cases and elements as `what_if` counts.
 
-    `others` are organisations and cells of other levels; `layout` is None where nothing changes.
+    `others` are organisations and cells of other levels; `changes` says of each of its own codes that does not stay as
+    it is what happens to it; `layout` is None where nothing changes.
     """
 
     summary: dict[str, int]
+    changes: dict[str, str]
     effects: dict[str, Any]
     layout: Layout | None
 
@@ -75,10 +77,10 @@ def take_layer(
     differences = diff(layout)
     if not differences:
         layout.delete()
-        return GridChange(_summary(Counter(), len(reading.features), 0), {}, None)
+        return GridChange(_summary(Counter(), len(reading.features), 0), {}, {}, None)
+    changes = {line.code: line.change for line in differences if line.level == level}
     own = Counter(line.change for line in differences if line.level == level)
-    touched = {line.code for line in differences if line.level == level}
-    same = sum(feature.code not in touched for feature in reading.features)
+    same = sum(feature.code not in changes for feature in reading.features)
     summary = _summary(own, same, sum(line.level != level for line in differences))
     effects = what_if(layout)
     told(80)
@@ -91,7 +93,7 @@ def take_layer(
             raise FileRefused(Fault(refused.code, str(refused.detail))) from refused
         except DomainError as refused:
             raise FileRefused(Fault(refused.code, str(refused))) from refused
-    return GridChange(summary, effects, layout)
+    return GridChange(summary, changes, effects, layout)
 
 
 def _row(feature: Feature) -> LayerRow:

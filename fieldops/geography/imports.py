@@ -14,6 +14,7 @@ from typing import Any
 
 import shapely
 from django.conf import settings
+from django.core.cache import cache
 from django.core.files import File
 from django.db import models, transaction
 from django.utils import timezone, translation
@@ -26,6 +27,7 @@ from gridmap.exchange.faults import Fault, FileRefused, place_of
 from gridmap.exchange.layers import LAYERS, Layer, LayerName
 from gridmap.exchange.reading import GRID, Feature, Reading, read_file
 from gridmap.models import Component, District, ImportRun, ImportState, Layout, RoadSegment
+from gridmap.models.imports import MOST_TOLERANCE_M
 from gridmap.segments import SegmentRow, lay_out_segments
 
 from .boundaries import MAY_APPLY, effects_in_words
@@ -38,6 +40,7 @@ SAME_DEGREES = 3 * GRID
 # A worker that has said nothing for so long is gone.
 GIVEN_UP_AFTER = timedelta(minutes=10)
 FILES_KEPT = timedelta(days=7)
+NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,13 @@ class Options:
 class Outcome:
     """What an import does: counts by what happens, for people; the reading it came from.
 
+    `changes` says of each code of the layer that does not stay as it is what happens to it, in the words of `summary`.
     Of a level of the organisation or of cells also the layout, and what it does to open cases and elements.
     """
 
     summary: dict[str, int]
     reading: Reading
+    changes: dict[str, str] = field(default_factory=dict)
     effects: dict[str, Any] = field(default_factory=dict)
     layout: Layout | None = None
 
@@ -80,12 +85,18 @@ def bring_in(
     title: str = "",
     told: Told = lambda percent: None,
     expected: Mapping[str, int] | None = None,
+    read: Callable[[Reading], None] = lambda reading: None,
+    done: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Outcome:
     """Read a layer from a file and put it into the grid, all of it or nothing; with `dry_run` nothing either way.
 
     With `draft` a layout is drawn up and left to be looked at. `told` hears the progress in percent; `title` is what a
-    layout is called. With `expected`, a summary that differs is refused. Raises FileRefused.
+    layout is called. With `expected`, a summary that differs is refused. `read` hears what the file holds before it is
+    judged, `done` what was done as the last thing in the transaction. Raises FileRefused.
     """
+    if not 0 <= options.tolerance_m <= MOST_TOLERANCE_M:
+        refusal = _("The tolerance is 0 to %(most)s metres") % {"most": MOST_TOLERANCE_M}
+        raise FileRefused(Fault("bad_tolerance", refusal))
     told(5)
     reading = read_file(
         path,
@@ -96,13 +107,13 @@ def bring_in(
         file_layer=options.file_layer,
         columns=options.columns,
     )
+    read(reading)
     told(50)
     with transaction.atomic():
-        effects, layout = {}, None
         if layer.name in _WAYS:
             if draft:
                 raise FileRefused(Fault("no_layout", _("Only organisations and cells come in as a layout")))
-            summary = _WAYS[layer.name](reading, district, by)
+            outcome = _placed(_WAYS[layer.name](reading, district, by), reading)
         else:
             change = take_layer(
                 *(reading, layer, district),
@@ -116,19 +127,21 @@ def bring_in(
                 dry_run=dry_run,
                 told=told,
             )
-            summary, effects, layout = change.summary, change.effects, change.layout
-        if expected is not None and summary != expected:
+            outcome = Outcome(change.summary, reading, change.changes, change.effects, change.layout)
+        if expected is not None and outcome.summary != expected:
             raise FileRefused(Fault("changed_since", _("The grid has changed since the file was checked")))
         if dry_run:
             transaction.set_rollback(True)
+        else:
+            done(outcome)
     told(100)
-    return Outcome(summary, reading, effects, layout)
+    return outcome
 
 
 # --- layer by layer -------------------------------------------------------------------------------------------
 
 
-def _components(reading: Reading, district: District, by: User | None) -> dict[str, int]:
+def _components(reading: Reading, district: District, by: User | None) -> Placing:
     codes = [feature.code for feature in reading.features]
     there = {
         component.code: component.element
@@ -138,7 +151,7 @@ def _components(reading: Reading, district: District, by: User | None) -> dict[s
     rows = [_component_row(feature, there.get(feature.code), faults) for feature in reading.features]
     if faults:
         raise FileRefused(*faults)
-    return _placed(place_components(rows, district=district, by=by), reading.features)
+    return place_components(rows, district=district, by=by)
 
 
 def _component_row(feature: Feature, stored: Any, faults: list[Fault]) -> ComponentRow:
@@ -169,7 +182,7 @@ def _position(feature: Feature) -> tuple[float, float, str]:
     return float(lon), float(lat), "WGS84"
 
 
-def _segments(reading: Reading, district: District, by: User | None) -> dict[str, int]:
+def _segments(reading: Reading, district: District, by: User | None) -> Placing:
     codes = [feature.code for feature in reading.features]
     there = {s.code: s.line for s in RoadSegment.objects.filter(district=district, code__in=codes)}
     rows, faults = [], []
@@ -198,35 +211,38 @@ def _segments(reading: Reading, district: District, by: User | None) -> dict[str
         )
     if faults:
         raise FileRefused(*faults)
-    return _placed(lay_out_segments(rows, district=district, by=by), reading.features)
+    return lay_out_segments(rows, district=district, by=by)
 
 
-def _placed(placing: Placing, features: Sequence[Feature]) -> dict[str, int]:
+def _placed(placing: Placing, reading: Reading) -> Outcome:
     if placing.faults:
+        at = [reading.features[fault.row] for fault in placing.faults]
         raise FileRefused(
             *(
-                Fault(
-                    f.code,
-                    f.message,
-                    features[f.row].number,
-                    features[f.row].code,
-                    place_of(features[f.row].shape),
-                )
-                for f in placing.faults
+                Fault(fault.code, fault.message, feature.number, feature.code, place_of(feature.shape))
+                for fault, feature in zip(placing.faults, at, strict=True)
             )
         )
-    return {"added": placing.added, "changed": placing.changed, "unchanged": placing.unchanged}
+    summary = {"added": placing.added, "changed": placing.changed, "unchanged": placing.unchanged}
+    return Outcome(summary, reading, dict(placing.changes))
 
 
 # What is neither organisation nor cell; those change by a layout.
-_WAYS: dict[str, Callable[[Reading, District, User | None], dict[str, int]]] = {
+_WAYS: dict[str, Callable[[Reading, District, User | None], Placing]] = {
     LayerName.ROAD_SEGMENTS: _segments,
     LayerName.COMPONENTS: _components,
 }
 
 
-def in_words(summary: Mapping[str, int], effects: Mapping[str, Any] | None = None) -> list[str]:
-    """What an import does, for people; what is none is left out."""
+def in_words(
+    summary: Mapping[str, int],
+    effects: Mapping[str, Any] | None = None,
+    changes: Mapping[str, str] | None = None,
+) -> list[str]:
+    """What an import does, for people; what is none is left out. With `changes`, the first codes of each kind."""
+    codes: dict[str, list[str]] = {}
+    for code, what in (changes or {}).items():
+        codes.setdefault(what, []).append(code)
     words = {
         "added": _("%(count)s are added"),
         "changed": _("%(count)s are changed"),
@@ -235,8 +251,17 @@ def in_words(summary: Mapping[str, int], effects: Mapping[str, Any] | None = Non
         "unchanged": _("%(count)s stay as they are"),
         "others": _("%(count)s of other levels change with them"),
     }
-    lines = [words[what] % {"count": count} for what, count in summary.items() if count]
+    lines = [
+        words[what] % {"count": count} + _first(codes.get(what, ()))
+        for what, count in summary.items()
+        if count
+    ]
     return (lines or [_("Nothing changes")]) + effects_in_words(effects or {})
+
+
+def _first(codes: Sequence[str]) -> str:
+    named = ", ".join(codes[:NAMED]) + (" …" if len(codes) > NAMED else "")
+    return _(": %s") % named if codes else ""
 
 
 # --- runs of the administrator's page ---------------------------------------------------------------------------
@@ -290,15 +315,27 @@ def order_import(run_id: Any, *, by: User) -> ImportRun:
     return run
 
 
+def progress_of(run: ImportRun) -> int:
+    """How far it is, in percent. What a worker says within its transaction nobody else could read in the database."""
+    return max(run.progress, cache.get(_progress_key(run)) or 0)
+
+
+def _progress_key(run: ImportRun) -> str:
+    return f"import-{run.pk}-{run.state}"
+
+
 def work_on_imports() -> int:
-    """Check what waits and apply what was ordered, one after the other; return how many were worked on."""
+    """Check what has waited longest, or apply what was ordered; return how many were worked on: one at most.
+
+    One at a time, so that each has the whole of the time that a worker is given.
+    """
     _give_up()
-    done = 0
-    while run := _claim():
-        with translation.override(run.language):
-            _work_on(run)
-        done += 1
-    return done
+    run = _claim()
+    if run is None:
+        return 0
+    with translation.override(run.language):
+        _work_on(run)
+    return 1
 
 
 def _claim() -> ImportRun | None:
@@ -313,9 +350,21 @@ def _claim() -> ImportRun | None:
 
 def _work_on(run: ImportRun) -> None:
     applying = run.state == ImportState.APPLYING
+    key = _progress_key(run)
 
-    def told(percent: int) -> None:
-        ImportRun.objects.filter(pk=run.pk).update(progress=min(percent, 99), changed_at=timezone.now())
+    def read(reading: Reading) -> None:
+        run.understood = {
+            "features": len(reading.features),
+            "system": reading.system,
+            "encoding": reading.encoding,
+            "layer": reading.layer,
+        }
+        run.preview = _preview(reading, {})
+
+    def done(outcome: Outcome) -> None:
+        if not ImportRun.objects.select_for_update().filter(pk=run.pk, state=run.state).exists():
+            raise FileRefused(Fault("given_up", _("The import had been given up by then")))
+        _settle(run, outcome, ImportState.APPLIED)
 
     names = Options.__dataclass_fields__
     options = Options(**{name: getattr(run, name) for name in names})
@@ -332,43 +381,46 @@ def _work_on(run: ImportRun) -> None:
             dry_run=not applying,
             suffix=Path(run.file_name).suffix,
             title=run.file_name,
-            told=told,
+            told=lambda percent: cache.set(key, min(percent, 99), GIVEN_UP_AFTER.total_seconds()),
             expected=run.summary if applying else None,
+            read=read,
+            done=done,
         )
     except FileRefused as refused:
         run.faults = [fault.as_json() for fault in refused.faults]
         _become(run, ImportState.REFUSED)
-        _forget_file(run)
     except Exception:
         log.exception("import %s failed", run.pk)
-        _become(run, ImportState.FAILED)
-        _forget_file(run)
+        told = _("It failed for a reason of ours, and nothing was changed; the worker's log has it under %s")
+        _fail(run, Fault("import_failed", told % run.pk))
     else:
-        run.summary, run.effects = outcome.summary, outcome.effects
-        run.layout = outcome.layout if applying else None
-        run.understood = {
-            "features": len(outcome.reading.features),
-            "system": outcome.reading.system,
-            "encoding": outcome.reading.encoding,
-            "layer": outcome.reading.layer,
-        }
-        run.preview = _preview(outcome.reading)
-        _become(run, ImportState.APPLIED if applying else ImportState.READY, progress=100)
-        if applying:
-            _forget_file(run)
+        if not applying:
+            _settle(run, outcome, ImportState.READY)
+            return
+    _forget_file(run)
 
 
-def _preview(reading: Reading) -> dict[str, Any]:
-    shown = reading.features[: settings.EXCHANGE_PREVIEW_FEATURES]
+def _settle(run: ImportRun, outcome: Outcome, state: ImportState) -> None:
+    run.summary, run.effects = outcome.summary, outcome.effects
+    run.preview = _preview(outcome.reading, outcome.changes)
+    run.layout = outcome.layout if state == ImportState.APPLIED else None
+    _become(run, state, progress=100)
+
+
+def _preview(reading: Reading, changes: Mapping[str, str]) -> dict[str, Any]:
+    """The features of the file, those that change anything first; of what ends there is the code only."""
+    features = sorted(reading.features, key=lambda feature: (feature.code not in changes, feature.code))
+    shown = [(feature.code, feature.values.get("name", ""), place_of(feature.shape)) for feature in features]
+    shown[:0] = [(code, "", None) for code, what in changes.items() if what == "ended"]
     return {
         "type": "FeatureCollection",
         "features": [
             {
                 "type": "Feature",
-                "geometry": place_of(feature.shape),
-                "properties": {"code": feature.code, "name": feature.values.get("name", "")},
+                "geometry": place,
+                "properties": {"code": code, "name": name, "change": changes.get(code, "")},
             }
-            for feature in shown
+            for code, name, place in shown[: settings.EXCHANGE_PREVIEW_FEATURES]
         ],
     }
 
@@ -380,26 +432,38 @@ def _become(run: ImportRun, state: ImportState, *, progress: int | None = None) 
     run.save()
 
 
+def _fail(run: ImportRun, why: Fault) -> None:
+    run.faults = [why.as_json()]
+    _become(run, ImportState.FAILED)
+
+
 def _give_up() -> None:
     """Runs whose worker was killed; nothing of theirs was written."""
-    silent = ImportRun.objects.filter(
-        state__in=[ImportState.CHECKING, ImportState.APPLYING], changed_at__lt=timezone.now() - GIVEN_UP_AFTER
-    )
-    for run in silent:
-        _become(run, ImportState.FAILED)
-        _forget_file(run)
+    with transaction.atomic():
+        silent = ImportRun.objects.select_for_update(skip_locked=True).filter(
+            state__in=[ImportState.CHECKING, ImportState.APPLYING],
+            changed_at__lt=timezone.now() - GIVEN_UP_AFTER,
+        )
+        for run in silent:
+            with translation.override(run.language):
+                told = _("It was stopped, or took too long, and nothing was changed; bring the file again")
+                _fail(run, Fault("import_stopped", told))
+            _forget_file(run)
 
 
 def forget_files() -> int:
     """Delete the files of imports that nobody applied within a week; return how many."""
-    old = ImportRun.objects.exclude(file="").filter(
-        state=ImportState.READY, changed_at__lt=timezone.now() - FILES_KEPT
-    )
-    count = 0
-    for run in old:
-        _become(run, ImportState.FAILED)
-        _forget_file(run)
-        count += 1
+    with transaction.atomic():
+        old = ImportRun.objects.select_for_update(skip_locked=True).filter(
+            state=ImportState.READY, changed_at__lt=timezone.now() - FILES_KEPT
+        )
+        count = 0
+        for run in old.exclude(file=""):
+            with translation.override(run.language):
+                told = _("Nobody applied it within %(days)s days, so the file was deleted")
+                _fail(run, Fault("import_forgotten", told % {"days": FILES_KEPT.days}))
+            _forget_file(run)
+            count += 1
     return count
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import sqlite3
@@ -18,6 +19,7 @@ import sys
 import warnings
 import zipfile
 import zlib
+from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -35,6 +37,10 @@ ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar", ".zst",
 CHUNK = 1 << 20
 CHINESE = "GB18030"  # holds GBK and GB2312
 MOST_MEMBERS = 200
+CRS_MEMBERS = ("crs", "type", "properties", "name", "code", "href", "url", "urn")
+SPATIAL_INDEX = re.compile(
+    r"""CREATE VIRTUAL TABLE ("(?:[^"]|"")+"|\w+) USING rtree ?\([\w, ]+\)""", re.IGNORECASE
+)
 BROKEN_ARCHIVE = (
     *(zipfile.BadZipFile, zlib.error, struct.error),
     *(EOFError, OSError, ValueError, NotImplementedError, RuntimeError),
@@ -87,7 +93,12 @@ def read(request: dict[str, Any]) -> dict[str, Any]:
         _check_geopackage(path)
     else:
         path = room / ("file.csv" if driver == "CSV" else "file.geojson")
-        found |= _to_utf8(source, path, request.get("encoding"))
+        text, how = _text(source, request.get("encoding"))
+        found |= how
+        path.write_text(text, encoding="utf-8", newline="")
+        if driver == "GeoJSON":
+            named = _named_system(text)
+            return found | _open(path, driver, request) | ({"crs": named} if named else {})
     return found | _open(path, driver, request)
 
 
@@ -118,11 +129,16 @@ def _unpack(source: Path, room: Path, layer: str | None, limits: dict[str, int])
             raise Refused("archive_too_large", most=limits["unpacked_bytes"])
         stems: dict[str, dict[str, zipfile.ZipInfo]] = {}
         for member in members:
-            path = PurePosixPath(member.filename)
+            path = PurePosixPath(_name_of_member(member))
             if path.suffix.lower() in PARTS and not path.name.startswith("._"):
                 stem = str(path.with_suffix(""))
                 stems.setdefault(stem, {})[path.suffix.lower()] = member
-        named = {PurePosixPath(stem).name: parts for stem, parts in stems.items()}
+        # By the bare name, where that is one's alone.
+        bare = Counter(PurePosixPath(stem).name for stem in stems)
+        named = {
+            name if bare[name := PurePosixPath(stem).name] == 1 else stem: parts
+            for stem, parts in stems.items()
+        }
         name = _choose(sorted(named), layer)
         missing = [part for part in NEEDED_PARTS if part not in named[name]]
         if missing:
@@ -131,6 +147,19 @@ def _unpack(source: Path, room: Path, layer: str | None, limits: dict[str, int])
         for part, member in named[name].items():
             left = _unpack_member(archive, member, room / f"file{part}", left, limits)
     return room / "file.shp"
+
+
+def _name_of_member(member: zipfile.ZipInfo) -> str:
+    """Its name; Windows packs Chinese ones in GBK and does not say so, and Python takes them for code page 437."""
+    name = member.filename
+    if member.flag_bits & 0x800 or name.isascii():
+        return name
+    for encoding in ("UTF-8", CHINESE):
+        try:
+            return name.encode("cp437").decode(encoding)
+        except UnicodeError:
+            continue
+    return name
 
 
 def _check_member(member: zipfile.ZipInfo) -> None:
@@ -177,9 +206,10 @@ def _check_geopackage(path: Path) -> None:
     """Tables that SQLite computes by a module could open other files; only the spatial index may be one."""
     try:
         with sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True) as database:
-            tables = database.execute("SELECT name, sql FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL%'")
-            for name, sql in tables.fetchall():
-                if "using rtree" not in " ".join(sql.lower().split()):
+            # As SQLite itself understands them: their text may be written in many ways.
+            modules = dict(database.execute("SELECT name, sql FROM sqlite_master").fetchall())
+            for _schema, name, kind, *_rest in database.execute("PRAGMA table_list").fetchall():
+                if kind == "virtual" and not SPATIAL_INDEX.fullmatch(modules.get(name) or ""):
                     raise Refused("file_unsafe", table=name)
             if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise Refused("file_broken", told="quick_check")
@@ -190,8 +220,8 @@ def _check_geopackage(path: Path) -> None:
 # --- text ----------------------------------------------------------------------------------------------------
 
 
-def _to_utf8(source: Path, target: Path, encoding: str | None) -> dict[str, str]:
-    """A text file in UTF-8, as GDAL takes it to be; a mark at its beginning, or what was stated, says from what."""
+def _text(source: Path, encoding: str | None) -> tuple[str, dict[str, str]]:
+    """What a text file says, and its encoding: by a mark at its beginning, as stated, or as it fits."""
     data = source.read_bytes()
     if data.startswith(b"\xef\xbb\xbf"):
         text, used, told = _decode(data[3:], "UTF-8"), "UTF-8", "mark"
@@ -206,8 +236,47 @@ def _to_utf8(source: Path, target: Path, encoding: str | None) -> dict[str, str]
             text, used, told = _decode(data, CHINESE), CHINESE, "found"
     if "\0" in text:
         raise Refused("file_broken", told="NUL")
-    target.write_text(text, encoding="utf-8", newline="")
-    return {"encoding": used, "encoding_from": told}
+    return text, {"encoding": used, "encoding_from": told}
+
+
+def _named_system(text: str) -> str:
+    """The system a GeoJSON names, empty where it names none.
+
+    GDAL would fetch one that is given by an address, take one that it does not know for WGS-84, and overlook one that
+    is named beside a single shape; so none of it is left to GDAL.
+    """
+    named: set[str] = set()
+
+    def watch(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        kept = {key.casefold(): value for key, value in pairs if key.casefold() in CRS_MEMBERS}
+        named.update(
+            _name_of(value) for key, value in pairs if key.casefold() == "crs" and isinstance(value, dict)
+        )
+        return kept
+
+    try:
+        whole = json.loads(text, object_pairs_hook=watch, parse_float=lambda _number: None)
+    except json.JSONDecodeError as error:
+        told = f"{error.msg}, line {error.lineno}, after character {error.colno - 1}"
+        raise Refused("file_broken", told=told) from error
+    except RecursionError as error:
+        raise Refused("file_broken", told="nested too deeply") from error
+    crs = whole.get("crs") if isinstance(whole, dict) else None
+    system = _name_of(crs) if isinstance(crs, dict) else ""
+    if named - {system}:
+        raise Refused("mixed_coordinate_systems", first=system or "–", other=min(named - {system}))
+    return system
+
+
+def _name_of(crs: dict[str, Any]) -> str:
+    facts = crs.get("properties")
+    facts = facts if isinstance(facts, dict) else {}
+    kind = str(crs.get("type")).casefold()
+    if kind == "name" and isinstance(facts.get("name"), str):
+        return str(facts["name"]).strip()[:200]
+    if kind == "epsg" and isinstance(facts.get("code"), int):
+        return f"EPSG:{facts['code']}"
+    raise Refused("system_not_named", told=json.dumps(crs, ensure_ascii=False)[:200])
 
 
 def _decode(data: bytes, encoding: str) -> str:

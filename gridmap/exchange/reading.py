@@ -27,6 +27,7 @@ from django.utils.translation import gettext as _
 from shapely.geometry.base import BaseGeometry
 
 from gridmap.coordinates import ImplausiblePosition, UnknownCoordinateSystem
+from gridmap.spreadsheets import from_text
 
 from .faults import Fault, FileRefused, place_of
 from .layers import SYSTEM_COLUMN, WKT_WORDS, X_WORDS, Y_WORDS, Column, Layer, find_columns, find_field
@@ -107,6 +108,8 @@ def read_file(
         told = _("The column %(column)s is missing; the file has: %(fields)s")
         facts = {"column": missing.args[0], "fields": ", ".join(fields[:40])}
         raise FileRefused(Fault("column_missing", told % facts)) from missing
+    if raw["driver"] == "CSV":
+        raw["rows"] = [[wkb, [from_text(value) for value in row]] for wkb, row in raw["rows"]]
     faults: list[Fault] = []
     values = [_values(n, row, places, layer.columns, faults) for n, (_wkb, row) in enumerate(raw["rows"], 1)]
     shapes = _shapes(raw, layer, values, faults)
@@ -211,6 +214,8 @@ def _environment(room: str) -> dict[str, str]:
         "GDAL_DISABLE_READDIR_ON_OPEN": "FALSE",
         "GDAL_DRIVER_PATH": "disable",
         "GDAL_HTTP_TIMEOUT": "1",
+        "GDAL_HTTP_PROXY": "http://127.0.0.1:9",
+        "GDAL_HTTPS_PROXY": "http://127.0.0.1:9",
         "CPL_CURL_ENABLE_VSIMEM": "NO",
         "PROJ_NETWORK": "OFF",
         "OGR_SQLITE_LOAD_EXTENSIONS": "",
@@ -245,6 +250,11 @@ def _refusal(answer: Mapping[str, Any]) -> Fault:
         "layer_ambiguous": _("The file holds several layers, name one: %(layers)s"),
         "no_layer": _("The file holds no layer"),
         "wrong_encoding": _("The text is not in the encoding %(encoding)s"),
+        "mixed_coordinate_systems": _("The file mixes coordinate systems: %(first)s and %(other)s"),
+        "system_not_named": _(
+            "The file does not name its coordinate system but points elsewhere for it, or says it in another way: "
+            "%(told)s; name it (for example EPSG:4546)"
+        ),
     }[code]
     facts = {k: ", ".join(map(str, v)) if isinstance(v, list) else v for k, v in answer.items()}
     message = told % facts

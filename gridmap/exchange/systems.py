@@ -128,11 +128,13 @@ def declared_system(declared: str) -> System:
 
 
 def system_of_file(crs: str) -> System:
-    """The system a file names itself, as GDAL reads it (an EPSG code or WKT). Raises as `declared_system` does."""
+    """The system a file names itself: an EPSG code, a URN, WKT, or as people do. Raises as `declared_system` does."""
+    if crs.upper().endswith("CRS84"):
+        return System(CoordinateSystem.WGS84)
     try:
         stated = _flat(CRS.from_user_input(crs))
-    except CRSError as error:
-        raise UnknownCoordinateSystem(crs) from error
+    except CRSError:
+        return declared_system(crs)
     code = stated.to_epsg(min_confidence=70)
     return declared_system(f"EPSG:{code}") if code else _checked(System(stated.name, stated.to_wkt()))
 

@@ -1,7 +1,8 @@
 """Writing a layer as it is stored: GeoJSON, zipped Shapefile, GeoPackage or CSV, in any coordinate system.
 
 What is written can be read again by `read_file`, and changes nothing then. The column `system` names the system
-in every file, since no format can name GCJ-02 or BD-09 and a CSV can name none at all.
+in every file, since no format can name GCJ-02 or BD-09 and a CSV can name none at all. A text of a CSV that a
+spreadsheet program would take for a formula has an apostrophe before it, which `read_file` takes away.
 """
 
 import shutil
@@ -23,6 +24,7 @@ from pyogrio.raw import write
 
 from gridmap.locate import moment_of
 from gridmap.models import Cell, Component, District, GridUnit, RoadSegment
+from gridmap.spreadsheets import as_text
 
 from .layers import SYSTEM_COLUMN, Layer, LayerName
 from .reader import DRIVERS, PARTS
@@ -114,6 +116,9 @@ def _write(
     columns.append(np.array([system.name] * len(stored.rows), object))
     options: dict[str, Any] = {}
     if driver == "CSV":
+        columns = [
+            np.array([as_text(value) for value in column.tolist()], column.dtype) for column in columns
+        ]
         if layer.shapes[0] == "Point":
             names += ["x", "y"]
             columns += list(shapely.get_coordinates(shapes).T.copy())

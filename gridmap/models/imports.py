@@ -11,6 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from .grid import District
 from .layouts import Layout
 
+MOST_TOLERANCE_M = 100
+
 
 class ImportState(models.TextChoices):
     """What has become of a file."""
@@ -59,7 +61,7 @@ class ImportRun(models.Model):
     tolerance_m = models.FloatField(
         _("tolerance, metres"),
         default=0.05,
-        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        validators=[MinValueValidator(0), MaxValueValidator(MOST_TOLERANCE_M)],
         help_text=_("gaps and overlaps that are nowhere wider are closed"),
     )
     replace = models.BooleanField(

@@ -143,6 +143,8 @@ def test_a_good_file_is_checked_shown_on_the_map_and_applied(
     wait_for(page, "ready")
     page.wait_for_function("window.importPage?.proposed() === 2")
     assert "2" in page.inner_text('[data-testid="summary"]')
+    assert page.evaluate("window.importPage.altered()") == [f"{language}-0", f"{language}-1"]
+    assert page.locator('[data-testid="changes"] button').count() == 2
     shoot(page, f"import-ready-{language}")
     page.click('[data-testid="apply"]')
     wait_for(page, "applied")

@@ -1,7 +1,10 @@
 """Files in and out: what is written comes back as it was, and what is hostile or broken is told apart."""
 
+import csv
 import io
 import json
+import socketserver
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ from gridmap.exchange.faults import FileRefused
 from gridmap.exchange.layers import LAYERS
 from gridmap.exchange.reading import READER, _environment, _garbled, read_file
 from gridmap.exchange.systems import declared_system, system_of_file
-from gridmap.exchange.writing import stored_layer, write_file
+from gridmap.exchange.writing import Stored, stored_layer, write_file
 from gridmap.models import District
 
 FILES = Path(__file__).with_name("files")
@@ -140,6 +143,30 @@ def test_a_layer_of_several_is_named() -> None:
     assert "layer_missing" in told(FILES / "two_layers.gpkg", LAYERS["streets"], file_layer="third")
 
 
+def test_a_layer_is_named_as_windows_packed_it() -> None:
+    """Names in GBK, and nothing in the archive that says so."""
+    reading = read_file(FILES / "names_in_gbk.zip", LAYERS["streets"], file_layer="街道")
+    assert reading.features[0].values["area_name"] == "河西街道"
+
+
+@pytest.mark.parametrize(
+    ("name", "system"),
+    [
+        ("GCJ02", "GCJ02"),
+        ("urn:ogc:def:crs:OGC:1.3:CRS84", "WGS84"),
+        ("urn:ogc:def:crs:EPSG::4326", "WGS84"),
+        ("urn:ogc:def:crs:EPSG::4490", "CGCS2000"),
+        ("EPSG:4490", "CGCS2000"),
+    ],
+)
+def test_the_system_a_geojson_names_is_the_one_it_is_read_in(name: str, system: str, tmp_path: Path) -> None:
+    """GDAL takes what it does not know for WGS-84: several hundred metres off, in silence."""
+    collection = json.loads((FILES / "streets.geojson").read_text())
+    collection["crs"] = {"type": "name", "properties": {"name": name}}
+    (tmp_path / "streets.geojson").write_text(json.dumps(collection))
+    assert read_file(tmp_path / "streets.geojson", LAYERS["streets"]).system == system
+
+
 def test_a_column_may_be_named() -> None:
     columns = {"name_en": "area_name"}
     reading = read_file(FILES / "streets.geojson", LAYERS["streets"], columns=columns)
@@ -192,6 +219,44 @@ def test_only_a_plain_file_is_opened(path: str) -> None:
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "streets.geojson").symlink_to(FILES / "streets.geojson")
     assert "no_file" in told(tmp_path / "streets.geojson", LAYERS["streets"])
+
+
+@pytest.mark.parametrize("place", ["file", "shape"])
+@pytest.mark.parametrize("key", ["crs", "\\u0063Rs"])
+def test_no_address_in_a_file_is_asked(place: str, key: str, tmp_path: Path) -> None:
+    """GDAL alone fetches the system from there."""
+    asked: list[Any] = []
+
+    class Listener(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            asked.append(self.request.recv(100))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Listener) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/system"
+        collection = json.loads((FILES / "streets.geojson").read_text())
+        bearer = collection if place == "file" else collection["features"][1]["geometry"]
+        bearer["KEY"] = {"type": "link", "properties": {"href": address, "type": "proj4"}}
+        file = tmp_path / "streets.geojson"
+        file.write_text(json.dumps(collection).replace('"KEY"', f'"{key}"'))
+        assert address in told(file, LAYERS["streets"])
+        server.shutdown()
+    assert asked == []
+
+
+@pytest.mark.django_db
+def test_a_table_that_goes_out_holds_no_formula_and_comes_back(tmp_path: Path) -> None:
+    names = ["=HYPERLINK(A1)", "+1", "-1", "@SUM(A1)", "\t=1", "友谊大街"]
+    rows = [(f"S{n}", name, "", 30) for n, name in enumerate(names)]
+    line = shapely.LineString([(109.86, 40.66), (109.87, 40.66)])
+    stored = Stored(("code", "name", "name_en", "reach_m"), rows, np.array([line] * len(rows), object))
+    file = tmp_path / "segments.csv"
+    write_file(file, LAYERS["road_segments"], stored, declared_system("WGS84"))
+    with file.open(encoding="utf-8-sig", newline="") as table:
+        cells = [row["name"] for row in csv.DictReader(table)]
+    assert cells == ["'=HYPERLINK(A1)", "'+1", "'-1", "'@SUM(A1)", "'\t=1", "友谊大街"]
+    reading = read_file(file, LAYERS["road_segments"])
+    assert [feature.values["name"] for feature in reading.features] == [name.strip() for name in names]
 
 
 def test_what_lies_beside_the_file_is_left_alone(tmp_path: Path) -> None:

@@ -62,6 +62,13 @@ export class Preview {
     }
   }
 
+  /** Bring these into view. */
+  showThese(features: Feature[]): void {
+    const extent = createEmpty();
+    for (const feature of features) extend(extent, feature.getGeometry()?.getExtent() ?? createEmpty());
+    if (!isEmpty(extent)) this.fit(extent);
+  }
+
   fit(extent: number[]): void {
     this.map.updateSize();
     this.view.fit(extent, { padding: [40, 40, 40, 40], maxZoom: 18, size: this.map.getSize() ?? [600, 400] });

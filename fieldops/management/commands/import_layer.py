@@ -102,7 +102,7 @@ class Command(BaseCommand):
         reading = outcome.reading
         facts = {"count": len(reading.features), "system": reading.system, "encoding": reading.encoding}
         self.stdout.write(_("%(count)s features read, in %(system)s, text in %(encoding)s") % facts)
-        for line in in_words(outcome.summary, outcome.effects):
+        for line in in_words(outcome.summary, outcome.effects, outcome.changes):
             self.stdout.write(f"  {line}")
         if outcome.layout is not None and outcome.layout.takes_effect_at is not None:
             self.stdout.write(_("It comes into force on %s") % options["valid_from"])

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -116,7 +117,7 @@ def test_cells_are_changed_and_what_was_foretold_is_told(square: District, tmp_p
     assert checksums() == before
     assert [line.strip() for line in told.splitlines()] == [
         "16 features read, in WGS84, text in UTF-8",
-        "2 are changed",
+        f"2 are changed: {cell_code(0, 0)}, {cell_code(1, 0)}",
         "14 stay as they are",
         "2 cell versions end",
         "2 cell versions begin",
@@ -192,6 +193,14 @@ def test_slivers_are_closed_up_to_the_tolerance_asked_for(square: District, tmp_
     assert "16 stay as they are" in run("cells", file, replace=True)
 
 
+@pytest.mark.parametrize("tolerance", [-1.0, 100.5, math.nan, math.inf])
+def test_a_tolerance_that_is_none_is_refused(square: District, tolerance: float) -> None:
+    before = checksums()
+    with pytest.raises(CommandError, match="bad_tolerance"):
+        run("cells", FILES / "cells.geojson", replace=True, tolerance_m=tolerance)
+    assert checksums() == before
+
+
 # --- broken files ---------------------------------------------------------------------------------------------------
 
 # file, layer, what is told: the feature by number and code, the place, the code of the fault.
@@ -242,6 +251,10 @@ BROKEN = [
     ("mixed_systems.geojson", "streets", ["2 (150299002)", "EPSG:4546", "{mixed_coordinate_systems}"]),
     ("without_prj.zip", "streets", ["EPSG:4546", "{no_coordinate_system}"]),
     ("system_unknown.geojson", "streets", ["EPSG:4610", "{no_transformation}"]),
+    ("system_by_address.geojson", "streets", ["http://127.0.0.1:9/system", "{system_not_named}"]),
+    ("system_by_address_beside_a_shape.geojson", "streets", ["http://127.0.0.1:9/", "{system_not_named}"]),
+    ("system_beside_a_shape.geojson", "streets", ["– and EPSG:4490", "{mixed_coordinate_systems}"]),
+    ("system_of_nobody.geojson", "streets", ["EPSG:999999", "{unknown_coordinate_system}"]),
     # text and columns
     ("column_missing.geojson", "streets", ["column name", "{column_missing}"]),
     ("name_empty.geojson", "streets", ["2 (150299002)", "109.830000, 40.620000", "{value_missing}"]),
@@ -251,7 +264,7 @@ BROKEN = [
     ("cpg_says_gbk_text_is_utf8.zip", "streets", ["1: ", "column name", "{wrong_encoding}"]),
     ("no_features.geojson", "streets", ["{no_features}"]),
     # broken and hostile files
-    ("truncated.geojson", "streets", ["character 86", "{file_broken}"]),
+    ("truncated.geojson", "streets", ["line 1, after character 272", "{file_broken}"]),
     ("truncated.gpkg", "streets", ["{file_broken}"]),
     ("truncated.zip", "streets", ["{archive_broken}"]),
     ("shp_cut_off.zip", "streets", [".shp is cut off", "{file_broken}"]),
@@ -262,11 +275,14 @@ BROKEN = [
     ("absolute.zip", "streets", ["/etc/evil.prj", "{archive_unsafe}"]),
     ("link.zip", "streets", ["streets.prj", "{archive_unsafe}"]),
     ("opens_other_files.gpkg", "streets", ["spy", "{file_unsafe}"]),
+    ("opens_other_files_in_disguise.gpkg", "streets", ["spy", "{file_unsafe}"]),
     ("virtual.geojson", "streets", ["{file_broken}"]),
     ("html.geojson", "streets", ["{file_broken}"]),
     ("text.gpkg", "streets", ["{file_broken}"]),
     ("two_layers.gpkg", "streets", ["streets, other", "{layer_ambiguous}"]),
     ("two_shapefiles.zip", "streets", ["a, b", "{layer_ambiguous}"]),
+    ("two_of_one_name.zip", "streets", ["a/streets, b/streets", "{layer_ambiguous}"]),
+    ("names_in_gbk.zip", "streets", ["社区, 街道", "{layer_ambiguous}"]),
     ("without_dbf.zip", "streets", [".dbf", "{shapefile_incomplete}"]),
     ("without_shp.zip", "streets", [".shp", "{shapefile_incomplete}"]),
     ("without_shx.zip", "streets", [".shx", "{shapefile_incomplete}"]),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shapely
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.test import Client
@@ -15,6 +16,7 @@ from fieldops.geography import imports
 from fieldops.models import User
 from gridmap.models import Cell, Component, Department, District, ImportRun, RoadSegment
 from tests.checksums import checksums
+from tests.gridmap.squares import square_district
 
 FILES = Path(__file__).parents[2] / "gridmap" / "files"
 pytestmark = pytest.mark.django_db
@@ -168,8 +170,10 @@ def uploads(settings: Any, tmp_path: Path) -> Path:
     return tmp_path / "media" / "imports"
 
 
-def brought(file: Path, by: User, layer: str = "components", **facts: Any) -> ImportRun:
-    run = ImportRun(district=District.objects.get(), layer=layer, **facts)
+def brought(
+    file: Path, by: User, layer: str = "components", *, district: District | None = None, **facts: Any
+) -> ImportRun:
+    run = ImportRun(district=district or District.objects.get(), layer=layer, **facts)
     return imports.begin_import(run, SimpleUploadedFile(f"../../{file.name}", file.read_bytes()), by=by)
 
 
@@ -209,6 +213,45 @@ def test_what_was_checked_is_what_is_applied(components: Path, administrator: Us
     assert run.faults[0]["properties"]["code"] == "changed_since"
 
 
+def test_what_changes_is_told_first(components: Path, administrator: User, uploads: Path) -> None:
+    run("components", components, crs="WGS84")
+    text = components.read_bytes().decode("gbk")
+    before, after = text.rsplit("雨水箅子", 1)
+    components.write_bytes(f"{before}污水井盖{after}".encode("gbk"))
+    told = brought(components, administrator, crs="WGS84")
+    imports.work_on_imports()
+    told.refresh_from_db()
+    third = text.splitlines()[3].split(",")[0]
+    about = [feature["properties"] for feature in told.preview["features"]]
+    assert [each["change"] for each in about] == ["changed", "", ""]
+    assert (about[0]["code"], about[0]["name"]) == (third, "污水井盖")
+
+
+def test_what_a_refused_file_draws_and_what_ends_is_kept_for_the_map(
+    administrator: User, uploads: Path
+) -> None:
+    square = square_district()
+    told = brought(FILES / "overlap.geojson", administrator, "communities", district=square)
+    imports.work_on_imports()
+    told.refresh_from_db()
+    assert (told.state, told.understood["features"]) == ("refused", 4)
+    drawn = shapely.geometry.shape(told.preview["features"][0]["geometry"])
+    assert drawn.contains(shapely.geometry.shape(told.faults[0]["geometry"]))
+    collection = json.loads((FILES / "cells.geojson").read_text())
+    code = collection["features"][1]["properties"]["code"]
+    wider = shapely.union_all([shapely.geometry.shape(f["geometry"]) for f in collection["features"][:2]])
+    collection["features"][0]["geometry"] = shapely.geometry.mapping(wider)
+    del collection["features"][1]
+    file = uploads.parent.parent / "cells.geojson"
+    file.write_text(json.dumps(collection))
+    told = brought(file, administrator, "cells", district=square, units_follow=True)
+    imports.work_on_imports()
+    told.refresh_from_db()
+    assert told.state == "ready", told.faults
+    ended = next(f for f in told.preview["features"] if f["properties"]["change"] == "ended")
+    assert (ended["properties"]["code"], ended["geometry"]) == (code, None)
+
+
 def test_a_broken_file_is_refused_and_not_kept(administrator: User, uploads: Path) -> None:
     run = brought(FILES / "swapped.csv", administrator, crs="WGS84")
     imports.work_on_imports()
@@ -233,8 +276,34 @@ def test_a_run_whose_worker_died_fails(components: Path, administrator: User, up
     ImportRun.objects.filter(pk=run.pk).update(state="checking", changed_at="2026-01-01T00:00Z")
     imports.work_on_imports()
     run.refresh_from_db()
-    assert run.state == "failed"
+    assert (run.state, run.faults[0]["properties"]["code"]) == ("failed", "import_stopped")
     assert list(uploads.iterdir()) == []
+
+
+def test_an_import_that_was_given_up_writes_nothing(
+    components: Path, administrator: User, uploads: Path
+) -> None:
+    """What is written and that it is written are one transaction: no run has failed whose rows are there."""
+    run = brought(components, administrator, crs="WGS84")
+    imports.work_on_imports()
+    imports.order_import(run.pk, by=administrator)
+    taken = imports._claim()
+    assert taken is not None
+    ImportRun.objects.filter(pk=run.pk).update(state="failed")
+    before = checksums(apart_from="importrun")
+    imports._work_on(taken)
+    assert checksums(apart_from="importrun") == before
+    assert ImportRun.objects.get(pk=run.pk).faults[0]["properties"]["code"] == "given_up"
+
+
+def test_a_failure_of_ours_says_so(components: Path, administrator: User, uploads: Path) -> None:
+    run = brought(components, administrator, crs="WGS84")
+    Path(run.file.path).unlink()
+    imports.work_on_imports()
+    run.refresh_from_db()
+    about = run.faults[0]["properties"]
+    assert (run.state, about["code"]) == ("failed", "import_failed")
+    assert str(run.pk) in about["message"]
 
 
 def test_files_that_nobody_applied_are_forgotten(
@@ -280,6 +349,19 @@ def test_who_may_not_sees_nothing_and_applies_nothing(
         imports.order_import(run.pk, by=outsider)
     run.refresh_from_db()
     assert run.state == "ready"
+
+
+@pytest.mark.parametrize("columns", ['{"code":' * 3000 + "1" + "}" * 3000, "[1]", '{"code": 1}', "{"])
+def test_names_of_columns_that_are_none_are_told(
+    client: Client, components: Path, administrator: User, uploads: Path, columns: str
+) -> None:
+    client.force_login(administrator)
+    facts = {"district": District.objects.get().pk, "layer": "components", "tolerance_m": "0.05"}
+    with components.open("rb") as file:
+        answer = client.post("/admin/gridmap/importrun/add/", {**facts, "columns": columns, "file": file})
+    assert answer.status_code == 200
+    assert set(answer.context["adminform"].form.errors) == {"columns"}
+    assert not ImportRun.objects.exists()
 
 
 def test_a_file_too_large_is_refused(

@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 DISTRICT, WEST, SOUTH, STEP = "150299", 109.80, 40.60, 0.01
 STREETS = {"150299001": "河西街道", "150299002": "河东街道"}
 Feature = dict[str, Any]
+LINK = {"type": "link", "properties": {"href": "http://127.0.0.1:9/system", "type": "proj4"}}
 
 
 def box(x: float, y: float, wide: float = 1, high: float = 1) -> shapely.Polygon:
@@ -148,6 +149,11 @@ def geopackage(layers: dict[str, list[Feature]]) -> bytes:
         return path.read_bytes()
 
 
+def stand_in(name: str) -> str:
+    """As many ASCII signs as the name has bytes in GBK, so that they can take each other's place in a zip."""
+    return "".join(sign if sign.isascii() else f"{ord(sign) % 100:02d}" for sign in name)
+
+
 def turned(shape: shapely.Geometry) -> shapely.Geometry:
     return shapely.transform(shape, lambda xy: xy[:, ::-1])
 
@@ -229,6 +235,15 @@ def shapes_and_places() -> None:
     geojson("name_too_long.geojson", changed(streets(), 2, name="长" * 300))
     geojson("name_garbled.geojson", changed(streets(), 2, name="河东街道党工委".encode().decode("latin-1")))
     geojson("system_unknown.geojson", streets(), crs={"type": "name", "properties": {"name": "EPSG:4610"}})
+    geojson("system_by_address.geojson", streets(), crs=LINK)
+    beside = streets()
+    beside[1]["geometry"]["crs"] = {"type": "name", "properties": {"name": "EPSG:4490"}}
+    geojson("system_beside_a_shape.geojson", beside)
+    beside[1]["geometry"]["crs"] = LINK
+    geojson("system_by_address_beside_a_shape.geojson", beside)
+    geojson(
+        "system_of_nobody.geojson", streets(), crs={"type": "name", "properties": {"name": "EPSG:999999"}}
+    )
     (HERE / "html.geojson").write_text("<!doctype html><title>403</title>")
     source = '<OGRVRTDataSource><OGRVRTLayer name="x"><SrcDataSource>/etc/passwd</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>'
     (HERE / "virtual.geojson").write_text(source)
@@ -254,6 +269,14 @@ def shapefiles() -> None:
     zipped(
         "two_shapefiles.zip", {f"a{k}": v for k, v in parts.items()} | {f"b{k}": v for k, v in parts.items()}
     )
+    twins = {f"{folder}/streets{k}": v for folder in "ab" for k, v in parts.items()}
+    zipped("two_of_one_name.zip", twins)
+    both = {f"{stem}{k}": v for stem in ("街道", "社区") for k, v in gbk.items()}
+    zipped("names_in_gbk.zip", dict(zip(map(stand_in, both), both.values(), strict=True)))
+    whole = (HERE / "names_in_gbk.zip").read_bytes()
+    for member in both:
+        whole = whole.replace(stand_in(member).encode(), member.encode("gbk"))
+    (HERE / "names_in_gbk.zip").write_bytes(whole)
     zipped("climbs_out.zip", {**parts, "../../evil.shp": b"x"})
     zipped("absolute.zip", {**parts, "/etc/evil.prj": b"x"})
     zipped("nested.zip", {**parts, "more.zip": b"PK"})
@@ -290,6 +313,14 @@ def geopackages() -> None:
         database.commit()
         database.close()
         (HERE / "opens_other_files.gpkg").write_bytes(path.read_bytes())
+        database = sqlite3.connect(path)
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, 'CREATE VIRTUAL', 'CREATE/**/VIRTUAL') WHERE name = 'spy'"
+        )
+        database.commit()
+        database.close()
+        (HERE / "opens_other_files_in_disguise.gpkg").write_bytes(path.read_bytes())
 
 
 def tables() -> None:
