@@ -391,14 +391,17 @@ def standing_in(cells: Iterable[UUID]) -> QuerySet[Element]:
 _RELOCATE = """
 UPDATE gridmap_element SET cell_id = moved.cell, changed_by_id = %(by)s, changed_at = now()
 FROM (
-    SELECT e.id, near.id AS cell FROM gridmap_element e LEFT JOIN gridmap_person p ON p.element_id = e.id
-    CROSS JOIN LATERAL (
-        SELECT c.id FROM gridmap_cell c WHERE c.valid_to IS NULL AND c.district_id = e.district_id
-        ORDER BY c.boundary <-> coalesce(e.point, p.point), c.code COLLATE "C" LIMIT 1
-    ) near
-    WHERE e.cell_id = ANY (%(cells)s) AND e.ended_at IS NULL AND near.id <> e.cell_id
+    -- The distance alone would decide otherwise than `covers` a rounding error off a border.
+    SELECT e.id, coalesce(
+        (SELECT c.id FROM gridmap_cell c WHERE c.valid_to IS NULL AND c.district_id = e.district_id
+            AND ST_Covers(c.boundary, coalesce(e.point, p.point)) ORDER BY c.code COLLATE "C" LIMIT 1),
+        (SELECT c.id FROM gridmap_cell c WHERE c.valid_to IS NULL AND c.district_id = e.district_id
+            ORDER BY c.boundary <-> coalesce(e.point, p.point), c.code COLLATE "C" LIMIT 1)
+    ) AS cell
+    FROM gridmap_element e LEFT JOIN gridmap_person p ON p.element_id = e.id
+    WHERE e.cell_id = ANY (%(cells)s) AND e.ended_at IS NULL
 ) moved
-WHERE gridmap_element.id = moved.id RETURNING kind
+WHERE gridmap_element.id = moved.id AND moved.cell <> gridmap_element.cell_id RETURNING kind
 """
 
 

@@ -5,13 +5,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
+from django.contrib.gis.geos import Point
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldops.models import EventClass
+from gridmap.bulk import locate_many
 from gridmap.elements import (
     BadComponentCode,
     components_near,
@@ -263,6 +266,27 @@ def test_elements_move_along_with_boundaries(cell: Cell, placed: Component, supe
     assert (placed.element.cell_id, placed.element.changed_by) == (new.pk, supervisor)
     assert gone.cell_id == cell.pk
     assert not standing_in([cell.pk]).exists()
+
+
+def test_on_a_border_elements_go_to_the_cell_that_everything_else_goes_to(cell: Cell) -> None:
+    """A hair off an edge the nearest cell is not the one that covers the place: distances are rounded."""
+    corners = np.array(cell.boundary.exterior_ring.coords)
+    places = np.concatenate([corners[1:], (corners[1:] + corners[:-1]) / 2])
+    cells = locate_many(places[:, 0], places[:, 1], district=cell.district)
+    inside = [(x, y, found) for (x, y), found in zip(places.tolist(), cells, strict=True) if found]
+    elements = Element.objects.bulk_create(
+        Element(
+            **{"district": cell.district, "kind": "place", "name": f"{x} {y}", "cell_id": found},
+            **{"point": Point(x, y, srid=4326), "x": x, "y": y, "system": "WGS84"},
+        )
+        for x, y, found in inside
+    )
+    assert {cell.pk} < {element.cell_id for element in elements}
+    before = {element.pk: element.cell_id for element in elements}
+    replaced = {found: next_version(Cell.objects.get(pk=found)).pk for found in set(before.values())}
+    relocate_elements(replaced, by=None)
+    after = dict(Element.objects.filter(pk__in=before).values_list("pk", "cell_id"))
+    assert after == {pk: replaced[found] for pk, found in before.items()}
 
 
 def test_an_element_is_not_placed_in_a_cell_of_the_past(cell: Cell, placed: Component) -> None:
