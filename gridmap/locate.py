@@ -19,6 +19,7 @@ from django.contrib.gis.geos import Point
 from django.db.models import QuerySet
 from django.db.models.functions import Collate
 from django.utils import timezone
+from shapely.geometry.base import BaseGeometry
 
 from .coordinates import metres_per_degree
 from .models import CHAIN, Cell, District, GridUnit
@@ -81,6 +82,39 @@ def moment_of(day: date, district: District) -> datetime | None:
         return None
     midnight = datetime.combine(day + timedelta(days=1), time(), zone)
     return midnight.astimezone(UTC) - timedelta(microseconds=1)
+
+
+# An overlap below this share of the largest one is no heir: the border was drawn anew.
+LEAST_HEIR = 0.001
+
+
+def nearest_heir(former: BaseGeometry, areas: npt.NDArray[np.object_], place: BaseGeometry) -> int:
+    """Which of the areas takes the place of a former cell for a place that lay in it by somebody's word alone.
+
+    The number of the nearest one of those that share more than a sliver with it, of equally near ones the first.
+    """
+    shared = shapely.area(shapely.intersection(areas, former))
+    heirs = np.flatnonzero(shared >= LEAST_HEIR * shared.max())
+    return int(heirs[np.argmin(shapely.distance(areas[heirs], place))])
+
+
+def cell_instead_of(former: Cell, point: Point) -> Cell:
+    """The cell in force for a place (WGS-84) whose cell has ended since: by the rule by which open cases move.
+
+    That which covers it, if the former one did; else the nearest of those that take its place. Raises Cell.DoesNotExist
+    where the district has nothing there any more.
+    """
+    if former.boundary.covers(point) and (
+        cell := cells_at(point).filter(district=former.district_id).first()
+    ):
+        return cell
+    heirs = Cell.objects.in_force().filter(district=former.district_id, boundary__intersects=former.boundary)
+    cells = list(heirs.order_by(Collate("code", "C")))
+    if not cells:
+        raise Cell.DoesNotExist
+    areas = shapely.from_wkb([bytes(cell.boundary.wkb) for cell in cells])
+    place = shapely.Point(point.x, point.y)
+    return cells[nearest_heir(shapely.from_wkb(bytes(former.boundary.wkb)), areas, place)]
 
 
 def locate(lon: float, lat: float, *, district: District, accuracy_m: float | None = None) -> Location | None:

@@ -47,7 +47,7 @@ _POLICY: dict[Step, tuple[LetterKind, Role | None]] = {
 }
 _INTAKES_TURN = frozenset({Status.LOCATED, Status.ACCEPTED})
 # Each of a transaction's steps is about an order of its own, so each is told.
-_EACH = frozenset({Step.ASSIST, Step.WHISTLE, Step.RELEASE, Step.RECKON})
+_EACH = frozenset({Step.ASSIST, Step.WHISTLE, Step.RELEASE, Step.RECKON, Step.RECALL})
 # After these the reporters who hold a post get their answer.
 _ANSWERED = frozenset(
     {
@@ -148,7 +148,7 @@ def _write(notes: list[dict[str, Any]]) -> list[doorbell.Enclosed]:
 def _notes(event: Event, transitions: Sequence[Transition]) -> Iterator[dict[str, Any]]:
     summary = _summary(event)
     for one in transitions[:-1]:
-        # Who assists hears of it, and who was released, whatever came with it.
+        # Who assists hears of it, and who was released or called back, whatever came with it.
         if one.kind in _EACH:
             yield _by_policy(event, one, summary)
     last = transitions[-1]

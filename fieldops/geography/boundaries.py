@@ -24,13 +24,13 @@ from fieldops.errors import (
 )
 from fieldops.lifecycle import Actor, now, record_all
 from fieldops.models import Check, Event, Post, ResponsibilityRule, Transition, User, WorkOrder
-from fieldops.status import FINAL
+from fieldops.status import FINAL, TABLE, Step
 from fieldops.steps.checks import follow_to_cell
+from fieldops.steps.desk import withdraw
 from fieldops.steps.moving import CHANGED, move
 from gridmap.bulk import CellIndex
 from gridmap.elements import relocate_elements, standing_in
 from gridmap.layouts import (
-    CellPlan,
     Grid,
     LayoutRefused,
     LayoutSettled,
@@ -39,6 +39,7 @@ from gridmap.layouts import (
     put_in_force,
     read_draft,
 )
+from gridmap.locate import nearest_heir
 from gridmap.models import CHAIN, Cell, District, GridUnit, Layout, LayoutState
 from gridmap.topology import as_geojson
 
@@ -51,8 +52,8 @@ def what_if(layout: Layout) -> dict[str, Any]:
     """What the layout would do, were it put in force now; nothing is written or locked.
 
     `cases`, `departments`: open cases that would move, by status and by who answers for them now; `reassigned`: how
-    many would go from whom to whom; `beyond_reach`: dispatched ones whose post does not serve the new cell, to be
-    recalled; `elements` by kind; `posts` that stand in the way; `faults` that do.
+    many would go from whom to whom; `recalled`: dispatched ones whose post does not serve the new cell; `elements`
+    by kind; `posts` that stand in the way; `faults` that do.
     """
     base, target, faults = read_draft(layout)
     faults = faults or check_grid(base, target, tolerance_m=layout.tolerance_m)
@@ -79,7 +80,7 @@ def effects_in_words(effects: Mapping[str, Any]) -> list[str]:
         (cases, _("%(count)s open cases move to another cell")),
         (reassigned, _("%(count)s of them go to another department")),
         (
-            effects.get("beyond_reach"),
+            effects.get("recalled"),
             _("%(count)s dispatched cases are recalled: their post does not serve the new cell"),
         ),
         (elements, _("%(count)s elements move")),
@@ -91,8 +92,9 @@ def effects_in_words(effects: Mapping[str, Any]) -> list[str]:
 def apply_layout(layout_id: UUID, *, by: User | None) -> Layout:
     """Put a draft in force now: versions end and begin, open cases and elements move, closed cases stay.
 
-    Each open case gets a transition; one not yet dispatched is assigned anew where the rules say otherwise. Posts
-    and rules of an organisation go to the one that takes its place. Locks the district, then the open cases in order
+    Each open case gets a transition; one not yet dispatched is assigned anew where the rules say otherwise. What is
+    dispatched to a post that does not serve the new cell is recalled first, and so not dispatched. Posts and rules of
+    an organisation go to the one that takes its place. Locks the district, then the open cases in order
     of their id, then the cells that end: a report that is being taken in has come in by then, or is located anew.
 
     Raises NotPermitted for a person without the permission to change layouts, NotFound, LayoutNotADraft,
@@ -133,11 +135,14 @@ def apply_layout(layout_id: UUID, *, by: User | None) -> Layout:
     tasks = Check.objects.filter(event__in=events, done_at__isnull=True, ended_at__isnull=True)
     open_checks = {check.event_id: check for check in tasks.select_related("post")}
     for event, steps in moved:
-        follow_to_cell(event, steps[0], open_checks.get(event.pk), at=at)
+        into_cell = next(step for step in steps if step.kind == Step.MOVE_CELL)
+        follow_to_cell(event, into_cell, open_checks.get(event.pk), at=at)
+    recalled = [step.work_order for _event, steps in moved for step in steps if step.kind == Step.RECALL]
+    WorkOrder.objects.bulk_update(filter(None, recalled), ["recalled_at", "finished_at"])
     layout.state, layout.settled_at, layout.settled_by, layout.refusal = LayoutState.APPLIED, at, by, ""
     layout.effects = _effects(base, target, moved, elements)
     layout.save(update_fields=["state", "settled_at", "settled_by", "refusal", "effects"])
-    record_all(moved, changed=CHANGED)
+    record_all(moved, changed=[*CHANGED, "due_at", "warn_at", "due_provisional"])
     return layout
 
 
@@ -217,17 +222,22 @@ def _move_all(
     moved = []
     for event, code in zip(events, _destinations(events, base, target), strict=True):
         order = orders.get(event.pk)
-        facts: dict[str, Any] = {"layout": str(layout.pk)}
-        if order is not None and order.post.unit_id not in cells[code].unit_ids:
-            facts["beyond_reach"] = order.post.name
         before = event.department
-        steps = move(
+        steps = []
+        if (
+            order is not None
+            and order.post.unit_id not in cells[code].unit_ids
+            and event.status in TABLE[Step.RECALL].sources
+        ):
+            steps.append(withdraw(event, order, actor=actor, at=at, reason=layout.title))
+            order = None
+        steps += move(
             *(event, cells[code]),
             actor=actor,
             at=at,
             reason=layout.title,
             work_order=order,
-            data=facts,
+            data={"layout": str(layout.pk)},
         )
         event._department_before = before  # type: ignore[attr-defined]
         moved.append((event, steps))
@@ -244,20 +254,16 @@ def _destinations(events: Sequence[Event], base: Grid, target: Grid) -> list[str
     index = CellIndex([], codes, shapes)
     numbers = index.locate([event.point.x for event in events], [event.point.y for event in events])
     old = {cell.version: cell.boundary for cell in base.cells.values()}
-    begun = [cell for _code, cell in sorted(target.cells.items()) if cell.version is None]
+    begun = [code for code in codes if target.cells[code].version is None]
+    areas = np.array([target.cells[code].boundary for code in begun], object)
     found = []
     for event, number in zip(events, numbers.tolist(), strict=True):
         before, point = old[event.cell_id], shapely.Point(event.point.x, event.point.y)
         if number >= 0 and before.covers(point):
             found.append(codes[number])
         else:
-            found.append(_nearest_heir(begun, before, point))
+            found.append(begun[nearest_heir(before, areas, point)])
     return found
-
-
-def _nearest_heir(begun: Sequence[CellPlan], before: Any, point: shapely.Point) -> str:
-    heirs = [cell for cell in begun if cell.boundary.intersection(before).area > 0]
-    return min(heirs, key=lambda cell: (cell.boundary.distance(point), cell.code)).code
 
 
 class _EveryCell(dict[str, Cell]):
@@ -324,7 +330,7 @@ def _effects(
         "reassigned": [
             {"from": one, "to": other, "cases": n} for (one, other), n in sorted(reassigned.items())
         ],
-        "beyond_reach": sum("beyond_reach" in steps[0].data for _event, steps in moved),
+        "recalled": sum(step.kind == Step.RECALL for _event, steps in moved for step in steps),
         "elements": dict(elements),
     }
 

@@ -14,7 +14,9 @@ from fieldops.rights import acting_post, events_visible_to
 from fieldops.status import MAX_EXTENSIONS, Status, Step
 
 from . import joint
+from .desk import withdraw
 from .fieldwork import acting, lock_order
+from .moving import assign_anew
 
 LONGEST_DEFERRAL = timedelta(days=365)
 CLOCK = ["due_at", "warn_at", "due_provisional"]
@@ -162,9 +164,20 @@ def _go_on(event: Event, order: WorkOrder, actor: Actor, *, note: str = "") -> E
     steps.append(take_step(event, Step.RESUME, actor=actor, at=at, work_order=order, reason=note))
     event.deferred_until = None
     order.due_at = resume_clock(event, at=at)
-    order.save(update_fields=["due_at"])
-    record(event, steps, changed=[*CLOCK, "deferred_until"])
+    if order.post.unit_id not in event.cell.unit_ids:
+        steps += _beyond_reach(event, order, at=at)
+    order.save(update_fields=["due_at", "recalled_at", "finished_at"])
+    record(event, steps, changed=[*CLOCK, "deferred_until", "department", "responsibility"])
     return event
+
+
+def _beyond_reach(event: Event, order: WorkOrder, *, at: datetime) -> list[Transition]:
+    """Boundaries changed while it rested, and its post does not serve the cell any more: it is dispatched anew."""
+    reason = event.transitions.filter(kind=Step.MOVE_CELL).latest("version").reason
+    recalled = withdraw(event, order, actor=SYSTEM, at=at, reason=reason)
+    same = {"why": event.responsibility}
+    assigned = assign_anew(event, at=at) or [take_step(event, Step.ASSIGN, actor=SYSTEM, at=at, data=same)]
+    return [recalled, *assigned]
 
 
 def _going_on(clock: Clock, at: datetime) -> Clock:

@@ -1,6 +1,7 @@
 """What the desks decide: accept or decline, file or not, who is responsible, to whom it goes, and closing."""
 
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
@@ -155,12 +156,18 @@ def recall(event_id: UUID, *, by: User, reason: str, version: int | None = None)
     event, actor = _begin(Step.RECALL, event_id, by=by, version=version)
     at = now()
     order = event.work_orders.select_for_update().get(finished_at__isnull=True, part=Part.LEAD)
-    step = take_step(event, Step.RECALL, actor=actor, at=at, reason=reason, work_order=order)
-    order.recalled_at = order.finished_at = at
+    step = withdraw(event, order, actor=actor, at=at, reason=reason)
     order.save(update_fields=["recalled_at", "finished_at"])
-    stop_clock(event)
     record(event, [step], changed=["due_at", "warn_at", "due_provisional"])
     return event
+
+
+def withdraw(event: Event, order: WorkOrder, *, actor: Actor, at: datetime, reason: str) -> Transition:
+    """Recall the lead's order in memory; the caller saves both."""
+    step = take_step(event, Step.RECALL, actor=actor, at=at, reason=reason, work_order=order)
+    order.recalled_at = order.finished_at = at
+    stop_clock(event)
+    return step
 
 
 @transaction.atomic

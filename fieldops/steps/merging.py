@@ -14,6 +14,7 @@ from fieldops.status import Step
 
 from .anew import begin_anew
 from .checks import end_checks
+from .moving import CHANGED
 
 
 @transaction.atomic
@@ -55,9 +56,9 @@ def separate(event_id: UUID, *, by: User, reason: str, version: int | None = Non
     """It was another problem after all: the case is at the intake desk again."""
     event = lock_event(events_visible_to(by), event_id, version=version)
     actor = Actor(by, acting_post(by, Step.SEPARATE, event))
-    at = now()
-    data = {"out_of": str(event.merged_into_id), **begin_anew(event, at=at)}
-    step = take_step(event, Step.SEPARATE, actor=actor, at=at, reason=reason, data=data)
+    at, data = now(), {"out_of": str(event.merged_into_id)}
+    steps = [take_step(event, Step.SEPARATE, actor=actor, at=at, reason=reason, data=data)]
+    steps += begin_anew(event, at=at, reason=reason)
     event.merged_into = None
-    record(event, [step], changed=["merged_into", "cell"])
+    record(event, steps, changed=["merged_into", *CHANGED])
     return event

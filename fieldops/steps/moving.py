@@ -61,7 +61,7 @@ def move(
     """Move a locked case in memory; the caller records the steps with `CHANGED`.
 
     Its doubt ends here and goes into the step. What is not dispatched yet is assigned anew by the rules of the
-    new cell; a department that a dispatcher named stays, and one that no rule replaces.
+    new cell.
     """
     facts = {
         "from": event.cell.code,
@@ -75,20 +75,28 @@ def move(
         event, Step.MOVE_CELL, actor=actor, at=at, reason=reason, work_order=work_order, data=facts
     )
     event.cell, event.cell_candidates, event.outside_m = cell, [], None
+    return [step, *assign_anew(event, at=at)]
+
+
+def assign_anew(event: Event, *, at: datetime) -> list[Transition]:
+    """Let the rules say again who is responsible for a case that nobody works on; in memory, no step if nobody else is.
+
+    A department that a dispatcher named stays, and one that no rule replaces.
+    """
     if event.status not in (Status.FILED, Status.ASSIGNED) or event.returns >= MAX_RETURNS:
-        return [step]
+        return []
     if "by_hand" in event.responsibility:
-        return [step]
+        return []
     assignment = find_responsible(
-        event.event_class, cell, condition=event.condition, component=event.component
+        event.event_class, event.cell, condition=event.condition, component=event.component
     )
     if assignment is None or (assignment.department, assignment.why) == (
         event.department,
         event.responsibility,
     ):
-        return [step]
+        return []
     event.department, event.responsibility = assignment.department, assignment.why
-    return [step, take_step(event, Step.ASSIGN, actor=SYSTEM, at=at, data={"why": assignment.why})]
+    return [take_step(event, Step.ASSIGN, actor=SYSTEM, at=at, data={"why": assignment.why})]
 
 
 def cells_to_move_to(event: Event) -> list[Cell]:

@@ -46,6 +46,7 @@ from gridmap.models import District
 
 from .anew import begin_anew
 from .checks import HAD_THE_WORD
+from .moving import CHANGED
 
 APPS = (Channel.RESIDENT_APP, Channel.FIELD_APP)
 BY_DESK = (Way.DESK, Way.CODE)
@@ -263,13 +264,14 @@ def _reopen(event: Event, actor: Actor, reason: str, *, at: datetime) -> tuple[l
     """The case goes to the dispatcher again; whoever checked it does not check it the next time."""
     checked = event.transitions.filter(kind__in=HAD_THE_WORD, by__isnull=False).order_by("-version").first()
     event.excluded_checker = checked.by if checked else None
-    data = {"excluded_checker": event.excluded_checker_id, **begin_anew(event, at=at)}
+    data = {"excluded_checker": event.excluded_checker_id}
     steps = [take_step(event, Step.REOPEN, actor=actor, at=at, reason=reason, data=data)]
-    if event.department_id is not None:
+    steps += begin_anew(event, at=at, reason=reason)
+    if event.department_id is not None and steps[-1].kind != Step.ASSIGN:
         why = {"why": event.responsibility}
         steps.append(take_step(event, Step.ASSIGN, actor=SYSTEM, at=at, reason=reason, data=why))
     stop_clock(event)
-    return steps, ["excluded_checker", "cell", "due_at", "warn_at", "due_provisional"]
+    return steps, ["excluded_checker", *CHANGED, "due_at", "warn_at", "due_provisional"]
 
 
 # --- reading --------------------------------------------------------------------------------------------

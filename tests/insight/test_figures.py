@@ -14,12 +14,14 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from benchmarks._lives import Life, Walker, World, store, world_of
+from fieldops.geography.boundaries import apply_layout
 from fieldops.intake import Receipt
 from fieldops.lifecycle import Submission
 from fieldops.models import CheckPolicy, Event, EventClass, FilingCondition, Post, Rating, User
 from fieldops.status import Step
 from fieldops.steps import approvals, desk, fieldwork, followup, joint
-from gridmap.models import District
+from gridmap.layouts import draft_layout, hand_over
+from gridmap.models import District, GridUnit, Level
 from insight.describe import describe
 from insight.facts import COUNTS
 from insight.figures import Period, Scope, cases_behind, count_all, count_by, count_by_level, period_of
@@ -307,6 +309,19 @@ def test_a_past_period_keeps_the_class_of_the_time(dispatched: Event, dispatcher
     for as_of, expected in ((before, old), (None, wanted.event_class_id)):
         period = period_of(today, today, dispatched.district, as_of=as_of)
         assert [line.of for line in count_by("class", period, scope)] == [expected]
+
+
+def test_a_past_period_keeps_the_organisations_of_the_time(dispatched: Event) -> None:
+    today, before = local_day(), timezone.now()
+    scope, old = Scope(dispatched.district_id), dispatched.cell
+    group = GridUnit.objects.filter(level=Level.PARTY_GROUP).exclude(parent__parent=old.street_id)[0]
+    layout = draft_layout(dispatched.district, "移交邻街", by=None)
+    hand_over(layout, old.code, to=group.code)
+    apply_layout(layout.pk, by=None)
+    for as_of, expected in ((before, old.street_id), (None, group.parent.parent_id)):
+        period = period_of(today, today, dispatched.district, as_of=as_of)
+        lines = count_by_level(period, scope)
+        assert [line.of for line in lines if line.level == Level.STREET_COMMITTEE] == [expected]
 
 
 @pytest.mark.parametrize(("checker", "on_site"), [("desk", 0), ("chief", 1)])

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from fieldops.errors import BoundariesRefused, LayoutNotADraft, NotFound, NotPermitted, UnitInUse
-from fieldops.geography.boundaries import apply_due, apply_layout, layouts_due, what_if
+from fieldops.geography.boundaries import apply_due, apply_layout, effects_in_words, layouts_due, what_if
 from fieldops.intake import Receipt
 from fieldops.models import Event, EventClass, FilingCondition, Holding, Post, ResponsibilityRule, User
-from fieldops.steps import desk
+from fieldops.steps import approvals, desk, fieldwork
 from gridmap.bulk import read_cells
 from gridmap.layouts import (
     Grid,
@@ -30,10 +30,11 @@ from gridmap.layouts import (
     read_grid,
     split_cell,
 )
+from gridmap.locate import nearest_heir
 from gridmap.models import CHAIN, Cell, Department, District, Element, GridUnit, Layout, Level
 from gridmap.topology import same_area
 from realtime.models import Letter
-from tests.doing import handled
+from tests.doing import handled, holder_of, key
 
 File = Callable[..., Receipt]
 
@@ -79,6 +80,58 @@ def test_an_open_case_moves_with_a_step_that_says_from_where_to_where(
     assert event.department == dispatched.department, "what is dispatched stays with who has it"
     assert Letter.objects.count() == letters + 1
     connection.check_constraints()
+
+
+def test_what_its_post_does_not_reach_any_more_is_recalled_and_told_to_both(
+    layout: Layout, dispatched: Event, administrator: User, dispatcher: User
+) -> None:
+    order = dispatched.work_orders.get()
+    Post.objects.filter(pk=order.post_id).update(unit=dispatched.cell.street_id)
+    foretold = what_if(layout)
+    applied = apply_layout(layout.pk, by=administrator)
+    assert (foretold["recalled"], foretold["cases"]) == (1, {"assigned": 1})
+    assert {**applied.effects, "posts": [], "faults": []} == foretold
+    assert "1 件已派遣案件被撤回：其岗位不负责新的单元网格" in effects_in_words(applied.effects)
+    event = kept(dispatched)
+    order.refresh_from_db()
+    assert (event.status, event.due_at) == ("assigned", None)
+    assert order.recalled_at == order.finished_at == applied.settled_at
+    steps = event.transitions.filter(version__gt=dispatched.version).order_by("version")
+    assert list(steps.values_list("kind", "work_order"))[:2] == [("recall", order.pk), ("move_cell", None)]
+    letters = Letter.objects.filter(event=event, event_version=event.version)
+    desk_post = dispatcher.posts.get(role="dispatcher")
+    assert {(letter.mailbox_id, letter.kind) for letter in letters} >= {(order.post_id, "recall")}
+    assert letters.filter(mailbox=desk_post.pk, kind__in=["moved", "assignment"]).count() == 1
+    Post.objects.filter(pk=order.post_id).update(unit=event.cell.street_id)
+    desk.dispatch(event.pk, by=dispatcher, post_id=order.post_id)
+    connection.check_constraints()
+
+
+def test_what_rests_is_recalled_when_it_goes_on(
+    layout: Layout, dispatched: Event, administrator: User, shift_leader: User, dispatcher: User
+) -> None:
+    order = dispatched.work_orders.get()
+    handler = holder_of(order.post)
+    fieldwork.take_on(order.pk, by=handler, submission=key())
+    until = timezone.now() + timedelta(days=3)
+    approvals.ask_deferral(order.pk, by=handler, submission=key(), reason="等材料", until=until)
+    approvals.defer(dispatched.pk, by=shift_leader)
+    Post.objects.filter(pk=order.post_id).update(unit=dispatched.cell.street_id)
+    assert what_if(layout)["recalled"] == 0
+    apply_layout(layout.pk, by=administrator)
+    assert kept(dispatched).status == "deferred"
+    approvals.resume(dispatched.pk, by=shift_leader)
+    event = kept(dispatched)
+    order.refresh_from_db()
+    assert (event.status, event.due_at, event.deferred_until) == ("assigned", None, None)
+    assert order.recalled_at and order.recalled_at == order.finished_at
+    kinds = list(event.transitions.order_by("version").values_list("kind", flat=True))
+    assert kinds[-3:] == ["resume", "recall", "assign"]
+    letters = Letter.objects.filter(event=event, event_version=event.version)
+    told = set(letters.values_list("mailbox_id", "kind"))
+    assert told == {(order.post_id, "recall"), (dispatcher.posts.get(role="dispatcher").pk, "assignment")}
+    Post.objects.filter(pk=order.post_id).update(unit=event.cell.street_id)
+    desk.dispatch(event.pk, by=dispatcher, post_id=order.post_id)
 
 
 def test_a_handled_case_is_looked_at_by_whoever_has_the_place_now(
@@ -174,6 +227,16 @@ def test_a_case_that_was_put_into_its_cell_by_hand_stays_with_what_becomes_of_it
     Event.objects.filter(pk=located.pk).update(point=away)
     apply_layout(layout.pk, by=administrator)
     assert kept(located).cell.lineage == located.cell.lineage
+
+
+def test_a_border_drawn_anew_takes_no_case_that_was_put_elsewhere_by_hand(cell: Cell) -> None:
+    """A neighbour that reaches a hair into the cell now is no heir of it."""
+    former = shapely.from_wkb(bytes(cell.boundary.wkb))
+    west, south, east, north = former.bounds
+    neighbour = shapely.box(west - 0.01, south, west + 1e-9, north)
+    areas = np.array([neighbour, former], object)
+    assert nearest_heir(former, areas, shapely.Point(west - 0.005, (south + north) / 2)) == 1
+    assert nearest_heir(neighbour, areas, shapely.Point(east, north)) == 0
 
 
 def test_a_layout_is_applied_once_and_a_discarded_one_never(layout: Layout, administrator: User) -> None:

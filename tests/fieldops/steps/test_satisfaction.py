@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import uuid_utils.compat as uuid
+from django.contrib.gis.geos import Point
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -311,8 +312,14 @@ def test_the_constraints_keep_answers_whole(closed: Event) -> None:
         CallBack.objects.update(reopened=True, **answered)
 
 
-def test_a_case_whose_cell_has_ended_is_reopened_in_the_cell_of_today(closed: Event, resident: User) -> None:
+@pytest.mark.parametrize("outside", [False, True], ids=["covered", "put there from outside"])
+def test_a_case_whose_cell_has_ended_is_reopened_in_the_cell_of_today(
+    closed: Event, resident: User, outside: bool
+) -> None:
     cell = closed.cell
+    if outside:
+        # A place that no cell covers, and so none does today.
+        Event.objects.filter(pk=closed.pk).update(point=Point(0, 0, srid=4326))
     ask_reporters_back()
     Cell.objects.filter(pk=cell.pk).update(valid_to=timezone.now())
     heir = Cell.objects.get(pk=cell.pk)
@@ -328,3 +335,9 @@ def test_a_case_whose_cell_has_ended_is_reopened_in_the_cell_of_today(closed: Ev
     )
     closed.refresh_from_db()
     assert (closed.status, closed.cell_id) == ("assigned", heir.pk)
+    step = closed.transitions.get(kind="move_cell")
+    assert (step.from_status, step.data["from"], step.data["from_units"]) == (
+        "filed",
+        cell.code,
+        cell.unit_ids,
+    )
