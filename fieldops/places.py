@@ -1,9 +1,11 @@
 """Positions as they are declared become places: the one way from x, y and a system to a point."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import asin, cos, radians, sin, sqrt
 from typing import Any
 
+import shapely
 from django.contrib.gis.geos import Point
 
 from gridmap.coordinates import ImplausiblePosition, UnknownCoordinateSystem, to_wgs84
@@ -30,6 +32,15 @@ def place_of(x: float, y: float, system: str) -> Point:
             reason=refusal.reason, system=system, area_of_use=list(refusal.area)
         ) from None
     return Point(float(lon), float(lat), srid=WGS84)
+
+
+def line_of(corners: Sequence[tuple[float, float]], system: str) -> shapely.LineString:
+    """The line in WGS-84 through corners (x, y) in their declared system. Raises as `place_of` does, and ValueError
+    for fewer than two corners.
+    """
+    if len(corners) < 2:
+        raise ValueError("a line has at least two corners")
+    return shapely.LineString([place_of(x, y, system).coords for x, y in corners])
 
 
 @dataclass(frozen=True)

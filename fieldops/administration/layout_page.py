@@ -1,7 +1,6 @@
 """The administrator's page of layouts: draw a draft on the map, see what it would do, put it in force or give it up."""
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,6 +23,7 @@ from unfold.widgets import UnfoldAdminDateWidget
 from fieldops.errors import DomainError
 from fieldops.geography.boundaries import MAY_APPLY, apply_layout, effects_in_words, what_if
 from fieldops.geography.imports import districts_of
+from fieldops.places import line_of
 from gridmap.administration import RowAdmin
 from gridmap.layouts import (
     Grid,
@@ -203,7 +203,7 @@ class LayoutAdmin(RowAdmin):
         return JsonResponse({"type": "FeatureCollection", "features": features, "owners": owners})
 
     def edit_view(self, request: HttpRequest, layout_id: Any) -> HttpResponse:
-        """Merge, split or hand over, as JSON says: `verb`, `codes`, `line` (longitudes and latitudes), `to`.
+        """Merge, split or hand over, as JSON says: `verb`, `codes`, `line` (corners) and its `system`, `to`.
 
         Answers 422 with the faults as GeoJSON when it is refused.
         """
@@ -214,6 +214,8 @@ class LayoutAdmin(RowAdmin):
             return JsonResponse(as_geojson(refused.faults), status=422)
         except LayoutSettled as settled:
             return JsonResponse(as_geojson([Fault(settled.code, (), str(settled))]), status=422)
+        except DomainError as refused:
+            return JsonResponse(as_geojson([Fault(refused.code, (), str(refused.title))]), status=422)
         except (ValueError, TypeError, KeyError, RecursionError):
             return JsonResponse(
                 as_geojson([Fault("not_understood", (), _("This was not understood"))]), status=422
@@ -254,19 +256,15 @@ def _edit(layout: Layout, asked: dict[str, Any]) -> None:
             merge_cells(layout, codes)
         case "split":
             [code] = codes
-            split_cell(layout, code, line=_line(asked["line"]))
+            corners = [(float(x), float(y)) for x, y in asked["line"]]
+            if len(corners) > MOST_CORNERS:
+                raise ValueError(len(corners))
+            split_cell(layout, code, line=line_of(corners, str(asked.get("system", ""))))
         case "hand_over":
             for code in codes:
                 hand_over(layout, code, to=str(asked["to"]))
         case _:
             raise ValueError(asked["verb"])
-
-
-def _line(corners: list[list[float]]) -> shapely.LineString:
-    points = [(float(x), float(y)) for x, y in corners[:MOST_CORNERS]]
-    if len(points) < 2 or not all(math.isfinite(x) and math.isfinite(y) for x, y in points):
-        raise ValueError("no line")
-    return shapely.LineString(points)
 
 
 def _name(unit: UnitPlan, english: bool) -> str:

@@ -34,14 +34,17 @@ def draft_layout(
     takes_effect_at: datetime | None = None,
     tolerance_m: float = TOLERANCE_M,
 ) -> Layout:
-    """Begin an empty draft."""
-    return Layout.objects.create(
+    """Begin an empty draft. Raises ValidationError for a title or a tolerance that is none."""
+    layout = Layout(
         district=district,
         title=title,
         made_by=by,
         takes_effect_at=takes_effect_at,
         tolerance_m=tolerance_m,
     )
+    layout.full_clean(exclude=["made_by", "settled_by"])
+    layout.save(force_insert=True)
+    return layout
 
 
 def day_begins(day: date, district: District) -> datetime | None:

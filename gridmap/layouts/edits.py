@@ -63,11 +63,14 @@ def split_cell(
     """Cut a cell along a line that crosses it, or into the given parts; return their codes in reading order.
 
     Without codes the first part keeps the cell's, the others get free ones of its community. Raises LayoutRefused:
-    `line_does_not_divide`, or the faults of parts that do not tile the cell.
+    `line_crosses_itself`, `line_does_not_divide`, or the faults of parts that do not tile the cell.
     """
     with revise(layout) as (base, grid):
         cell = _cell(grid, code)
         if line is not None:
+            if not line.is_simple:
+                told = _("The line crosses itself, at %(place)s") % {"place": in_words(line)}
+                raise LayoutRefused(Fault("line_crosses_itself", (code,), told, line))
             pieces = _faces(cell.boundary, [line])
             if len(pieces) < 2:
                 told = _("The line does not divide %(feature)s, at %(place)s")
@@ -127,7 +130,7 @@ def hand_over(layout: Layout, code: str, *, to: str, new_code: str = "") -> str:
     """Give a cell, party group or community to another parent, or all its cells to a regional group; return its code.
 
     Below another parent it gets the given code, else its own ending below the new parent's code, else a free one;
-    what is below it follows. Raises LayoutRefused (`unknown_cell`, `unknown_unit`, `wrong_parent`).
+    what is below it follows. Raises LayoutRefused (`unknown_cell`, `unknown_unit`, `wrong_parent`, `code_was_used`).
     """
     with revise(layout) as (base, grid):
         return hand_over_in(grid, taken_codes(base, grid), code, to, new_code)
@@ -139,14 +142,16 @@ def hand_over_in(grid: Grid, taken: set[str], code: str, to: str, new_code: str 
     if code in grid.cells:
         cell = grid.cells[code]
         if target.level == Level.REGIONAL_GROUP:
-            _change(grid, cell, regional_group=to)
+            if cell.regional_group != to:
+                _change(grid, cell, regional_group=to)
             return code
         if target.level != Level.PARTY_GROUP:
             raise LayoutRefused(_wrong_parent(code, target))
         before, after = grid.units[cell.party_group].parent, target.parent
         new = new_code or (code if before == after else _free_code(code, before, after, taken))
         taken.add(new)
-        _change(grid, cell, party_group=to, code=new)
+        if (cell.party_group, code) != (to, new):
+            _change(grid, cell, party_group=to, code=new)
         return new
     unit = _unit(grid, code)
     if target.level == Level.REGIONAL_GROUP:
@@ -159,6 +164,7 @@ def hand_over_in(grid: Grid, taken: set[str], code: str, to: str, new_code: str 
     if unit.parent == to and not new_code:
         return code
     new = new_code or _free_code(code, unit.parent, to, taken)
+    _check_unused(new, taken, unit.boundary)
     taken.add(new)
     grid.units[new] = replace(unit, code=new, parent=to, former=unit.former or (code,))
     for child in grid.children(code):
@@ -184,9 +190,13 @@ def rename_unit(layout: Layout, code: str, *, name: str, area_name: str = "", na
 def begin_unit(
     layout: Layout, code: str, *, parent: str, name: str, area_name: str = "", level: Level
 ) -> None:
-    """A new organisation; cells are handed over to it in the same draft, else the draft is refused."""
-    with revise(layout) as (_base, grid):
+    """A new organisation; cells are handed over to it in the same draft, else the draft is refused.
+
+    Raises LayoutRefused (`unknown_unit`, `wrong_parent`, `code_was_used`).
+    """
+    with revise(layout) as (base, grid):
         above = _unit(grid, parent)
+        _check_unused(code, taken_codes(base, grid), above.boundary)
         if ABOVE[level] != above.level:
             raise LayoutRefused(_wrong_parent(code, above))
         grid.units[code] = UnitPlan(code, level, name, parent, MultiPolygon(), area_name or name)
@@ -243,6 +253,13 @@ def _unit(grid: Grid, code: str) -> UnitPlan:
         told = _("There is no organisation %(feature)s in force") % {"feature": code}
         raise LayoutRefused(Fault("unknown_unit", (code,), told))
     return grid.units[code]
+
+
+def _check_unused(code: str, taken: set[str], place: BaseGeometry) -> None:
+    if code in taken:
+        told = _("The code %(feature)s means, or meant, another organisation, at %(place)s")
+        facts = {"feature": code, "place": in_words(place)}
+        raise LayoutRefused(Fault("code_was_used", (code,), told % facts, place))
 
 
 def _wrong_parent(code: str, target: UnitPlan) -> Fault:

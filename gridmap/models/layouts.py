@@ -8,6 +8,7 @@ import uuid_utils.compat as uuid
 from django.conf import settings
 from django.contrib.gis.db import models
 from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -33,7 +34,9 @@ class Layout(models.Model):
     district = models.ForeignKey(District, models.PROTECT, verbose_name=_("district"), related_name="layouts")
     title = models.CharField(_("title"), max_length=120)
     state = models.CharField(_("state"), max_length=10, choices=LayoutState, default=LayoutState.DRAFT)
-    tolerance_m = models.FloatField(_("tolerance, metres"), default=0.05)
+    tolerance_m = models.FloatField(
+        _("tolerance, metres"), default=0.05, validators=[MinValueValidator(0), MaxValueValidator(100)]
+    )
     made_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, verbose_name=_("made by"), null=True, related_name="+"
     )
@@ -68,7 +71,9 @@ class Layout(models.Model):
                 | Q(state__in=[LayoutState.APPLIED, LayoutState.DISCARDED], settled_at__isnull=False),
                 name="a_layout_is_settled_at_a_moment",
             ),
-            models.CheckConstraint(condition=Q(tolerance_m__gte=0), name="a_tolerance_is_not_negative"),
+            models.CheckConstraint(
+                condition=Q(tolerance_m__gte=0, tolerance_m__lte=100), name="a_tolerance_is_0_to_100_metres"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -195,6 +195,27 @@ def test_a_street_goes_to_a_regional_group(district: District, layout: Layout) -
     tiles(district)
 
 
+def test_what_an_owner_has_already_is_not_given_to_it_again(layout: Layout) -> None:
+    assert hand_over(layout, A, to=G11) == A
+    assert hand_over(layout, A, to=f"{CODE}J1") == A
+    assert (diff(layout), layout.ends.count(), layout.cells.count()) == ([], 0, 0)
+
+
+def test_a_code_that_means_an_organisation_is_not_given_to_another(layout: Layout) -> None:
+    taken = f"{CODE}002001"
+    refused(
+        lambda: hand_over(layout, f"{CODE}001001", to=f"{CODE}002", new_code=taken), "code_was_used", taken
+    )
+    refused(
+        lambda: layouts.begin_unit(
+            layout, f"{CODE}001001", parent=f"{CODE}002", name="新", level=Level.COMMUNITY
+        ),
+        "code_was_used",
+        f"{CODE}001001",
+    )
+    assert diff(layout) == []
+
+
 def test_what_cannot_stand_there_is_refused(layout: Layout) -> None:
     refused(lambda: hand_over(layout, A, to=f"{CODE}001"), "wrong_parent", A, f"{CODE}001")
     refused(lambda: hand_over(layout, G11, to=f"{CODE}001"), "wrong_parent", G11, f"{CODE}001")

@@ -192,7 +192,7 @@ class LayoutPage {
         this.select.setActive(true);
       });
       this.draw = null;
-      void this.order({ verb: 'split', codes, line });
+      void this.order({ verb: 'split', codes, line, system: 'WGS84' });
     });
     this.draw = draw;
     this.preview.map.addInteraction(draw);

@@ -10,14 +10,15 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import shapely
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils.translation import gettext as _
-from shapely.geometry.base import BaseGeometry
 
 from fieldops.errors import BoundariesRefused, DomainError
 from fieldops.geography.boundaries import apply_layout, effects_in_words, what_if
 from fieldops.models import User
+from fieldops.places import line_of
 from gridmap.layouts import (
     LayoutRefused,
     LayoutSettled,
@@ -73,7 +74,10 @@ class Command(BaseCommand):
         )
         split = verb("split", "cut a cell along a line")
         split.add_argument("cell")
-        split.add_argument("--line", required=True, metavar="'LON LAT, LON LAT…'", help="WGS-84 degrees")
+        split.add_argument("--line", required=True, metavar="'X Y, X Y…'", help="its corners")
+        split.add_argument(
+            "--system", required=True, help="the coordinate system of the corners: WGS84, GCJ02, EPSG:4546…"
+        )
         split.add_argument("--code", action="append", default=[], help="of each part, in reading order")
         over = verb("hand-over", "give cells or organisations to another organisation")
         over.add_argument("what", nargs="+", metavar="CODE")
@@ -96,6 +100,8 @@ class Command(BaseCommand):
             self._refuse(str(refused.detail), refused.facts["faults"], options["faults"])
         except LayoutRefused as refused:
             self._refuse(str(refused), as_geojson(refused.faults), options["faults"])
+        except ValidationError as refused:
+            raise CommandError(" ".join(refused.messages)) from refused
         except (LayoutSettled, DomainError) as refused:
             raise CommandError(str(refused)) from refused
 
@@ -134,7 +140,7 @@ class Command(BaseCommand):
             case "merge":
                 self.stdout.write(merge_cells(layout, options["cells"], code=options["code"]))
             case "split":
-                line = _line(options["line"])
+                line = _line(options["line"], options["system"])
                 self._lines(split_cell(layout, options["cell"], line=line, codes=options["code"]))
             case "hand-over":
                 with transaction.atomic():
@@ -180,11 +186,9 @@ def _day(layout: Layout) -> str:
     return moment.astimezone(ZoneInfo(layout.district.time_zone)).date().isoformat() if moment else "-"
 
 
-def _line(text: str) -> BaseGeometry:
+def _line(text: str, system: str) -> shapely.LineString:
     try:
-        line = shapely.from_wkt(f"LINESTRING ({text})")
-        if not shapely.is_valid_input(line) or not line.is_valid:
-            raise ValueError(text)
-    except (shapely.GEOSException, ValueError) as error:
+        corners = [(float(x), float(y)) for x, y in (corner.split() for corner in text.split(","))]
+        return line_of(corners, system)
+    except ValueError as error:
         raise CommandError(_("This is no line: %s") % text) from error
-    return line

@@ -45,6 +45,14 @@ def edit(office: Client, layout: Layout, **asked: Any) -> Any:
     return office.post(page(layout, "edit"), json.dumps(asked), content_type="application/json")
 
 
+ACROSS = [[109.805, 40.59], [109.805, 40.65]]
+
+
+def split(line: list[Any], system: str | None = "WGS84") -> dict[str, Any]:
+    declared = {"system": system} if system else {}
+    return {"verb": "split", "codes": [cell_code(0, 0)], "line": line, **declared}
+
+
 def test_a_draft_is_begun_drawn_and_put_in_force(office: Client, square: District) -> None:
     answer = office.post(
         "/admin/gridmap/layout/add/",
@@ -57,7 +65,7 @@ def test_a_draft_is_begun_drawn_and_put_in_force(office: Client, square: Distric
     west, east, north = cell_code(0, 0), cell_code(1, 0), cell_code(0, 1)
     assert edit(office, layout, verb="merge", codes=[west, east]).status_code == 200
     line = [[109.795, 40.615], [109.815, 40.615]]
-    assert edit(office, layout, verb="split", codes=[north], line=line).status_code == 200
+    assert edit(office, layout, verb="split", codes=[north], line=line, system="WGS84").status_code == 200
     over = edit(office, layout, verb="hand_over", codes=[cell_code(3, 3)], to=cell_code(0, 0)[:12] + "G01")
     assert over.status_code == 200
     told = office.get(page(layout, "state")).json()
@@ -83,9 +91,15 @@ def test_a_draft_is_begun_drawn_and_put_in_force(office: Client, square: Distric
         ({"verb": "merge", "codes": [cell_code(0, 0), cell_code(3, 3)]}, "not_adjacent"),
         ({"verb": "merge", "codes": [cell_code(1, 0), cell_code(2, 0)]}, "different_owners"),
         ({"verb": "merge", "codes": ["nowhere", cell_code(2, 0)]}, "unknown_cell"),
-        ({"verb": "split", "codes": [cell_code(0, 0)], "line": [[1, 1], [2, 2]]}, "line_does_not_divide"),
-        ({"verb": "split", "codes": [cell_code(0, 0)], "line": [[1, 1]]}, "not_understood"),
-        ({"verb": "split", "codes": [cell_code(0, 0)], "line": [["nan", 1], [2, 2]]}, "not_understood"),
+        (split([[1, 1], [2, 2]]), "line_does_not_divide"),
+        (split([[1, 1]]), "not_understood"),
+        (split([[109.8, n] for n in range(2_001)]), "not_understood"),
+        (split([["nan", 1], [2, 2]]), "implausible_position"),
+        (split([[1e308, 0], [-1e308, 1]]), "implausible_position"),
+        (split([[40.59, 109.805], [40.65, 109.805]], system="CGCS2000"), "implausible_position"),
+        (split(ACROSS, system=None), "unknown_coordinate_system"),
+        (split(ACROSS, system="EPSG:3857"), "unknown_coordinate_system"),
+        (split([*ACROSS, [109.81, 40.605], [109.80, 40.605]]), "line_crosses_itself"),
         ({"verb": "split", "codes": [cell_code(0, 0), cell_code(1, 0)], "line": []}, "not_understood"),
         ({"verb": "hand_over", "codes": [cell_code(0, 0)], "to": "nobody"}, "unknown_unit"),
         ({"verb": "hand_over", "codes": [cell_code(0, 0), "nowhere"], "to": "150299J2"}, "unknown_unit"),

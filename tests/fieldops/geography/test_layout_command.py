@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
+import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import translation
 
+from gridmap.coordinates import from_wgs84
 from gridmap.layouts import read_grid
-from gridmap.models import District, Layout, LayoutState
+from gridmap.models import District, Layout, LayoutCell, LayoutState
 from tests.checksums import checksums
 from tests.gridmap.squares import CODE, cell_code, square_district
 
@@ -35,11 +37,25 @@ def layout(*words: object) -> list[str]:
     return out.getvalue().splitlines()
 
 
+ACROSS = "109.805 40.59, 109.805 40.65"
+NO_LINES = [
+    ("1 1, 2 2", "--system", "WGS84"),
+    ("nonsense", "--system", "WGS84"),
+    ("nan nan, 2 2", "--system", "WGS84"),
+    ("1 1", "--system", "WGS84"),
+    ("109.79 40.605, 109.82 40.605, 109.815 40.61, 109.815 40.59", "--system", "WGS84"),
+    (ACROSS,),
+    (ACROSS, "--system", "wgs 84"),
+    (ACROSS, "--system", "EPSG:4546"),
+    ("40.59 109.805, 40.65 109.805", "--system", "CGCS2000"),
+]
+
+
 def test_a_draft_from_begin_to_force(square: District) -> None:
     [draft] = layout("begin", "合并与拆分")
     west, east, below = cell_code(0, 0), cell_code(1, 0), cell_code(0, 1)
     assert layout("merge", draft, west, east) == [west]
-    parts = layout("split", draft, west, "--line", "109.805 40.59, 109.805 40.65")
+    parts = layout("split", draft, west, "--line", "109.805 40.59, 109.805 40.65", "--system", "WGS84")
     assert len(parts) == 2
     assert layout("list") == [f"{draft}  {CODE}  Draft  -  合并与拆分"]
     shown = layout("show", draft)
@@ -55,6 +71,18 @@ def test_a_draft_from_begin_to_force(square: District) -> None:
     assert layout("list") == []
     assert "In force" in layout("list", "--all")[0]
     assert layout("show", draft)[0].endswith("In force")
+
+
+def test_a_line_is_taken_in_the_system_it_was_surveyed_in(square: District) -> None:
+    east, north = from_wgs84(np.array([109.805, 109.805]), np.array([40.59, 40.65]), "EPSG:4546")
+    [draft] = layout("begin", "测绘线")
+    line = ", ".join(f"{x:.3f} {y:.3f}" for x, y in zip(east, north, strict=True))
+    layout("split", draft, cell_code(0, 0), "--line", line, "--system", "EPSG:4546")
+    drawn = LayoutCell.objects.filter(layout=draft).order_by("code")
+    assert [cell.boundary.extent[::2] for cell in drawn] == [
+        pytest.approx((109.80, 109.805), abs=1e-7),
+        pytest.approx((109.805, 109.81), abs=1e-7),
+    ]
 
 
 def test_a_cell_is_handed_over_and_a_draft_given_up(square: District) -> None:
@@ -83,12 +111,13 @@ def test_a_refused_verb_changes_nothing_and_says_where(square: District, tmp_pat
     assert fault["geometry"]["type"] in ("Polygon", "MultiPolygon")
     group = read_grid(square).cells[cell_code(3, 3)].party_group
     for words in (
-        ("split", draft, cell_code(0, 0), "--line", "1 1, 2 2"),
-        ("split", draft, cell_code(0, 0), "--line", "nonsense"),
-        ("split", draft, cell_code(0, 0), "--line", "nan nan, 2 2"),
+        *(("split", draft, cell_code(0, 0), "--line", *line) for line in NO_LINES),
         ("hand-over", draft, cell_code(0, 0), "nowhere", "--to", group),
         ("show", UUID(int=1)),
         ("begin", "昨天", "--valid-from", "2001-01-01"),
+        ("begin", "长" * 121),
+        ("begin", ""),
+        *(("begin", "宽", f"--tolerance-m={width}") for width in ("nan", "inf", "-1", "101")),
         ("--by", "nobody", "apply", draft),
     ):
         with pytest.raises(CommandError):
