@@ -40,7 +40,13 @@ class Post(models.Model):
     district = models.ForeignKey(District, models.PROTECT, verbose_name=_("district"), related_name="posts")
     role = models.CharField(_("role"), max_length=20, choices=Role)
     name = models.CharField(_("name"), max_length=80)
-    unit = models.ForeignKey(GridUnit, models.PROTECT, verbose_name=_("area"), related_name="posts")
+    unit = models.ForeignKey(
+        GridUnit,
+        models.PROTECT,
+        verbose_name=_("area"),
+        related_name="posts",
+        limit_choices_to={"valid_to__isnull": True},
+    )
     department = models.ForeignKey(
         Department, models.PROTECT, verbose_name=_("department"), null=True, blank=True, related_name="posts"
     )
@@ -75,7 +81,13 @@ class Holding(models.Model):
     A stand-in (代岗) holds it beside, or instead of, somebody else for a time, with the same rights and duties.
     """
 
-    post = models.ForeignKey(Post, models.CASCADE, verbose_name=_("post"), related_name="holdings")
+    post = models.ForeignKey(
+        Post,
+        models.CASCADE,
+        verbose_name=_("post"),
+        related_name="holdings",
+        limit_choices_to={"unit__valid_to__isnull": True},
+    )
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, verbose_name=_("person"), related_name="holdings"
     )

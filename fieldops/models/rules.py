@@ -47,7 +47,13 @@ class ResponsibilityRule(models.Model):
         help_text=_("within the class; empty: any"),
     )
     unit = models.ForeignKey(
-        GridUnit, models.CASCADE, verbose_name=_("area"), null=True, blank=True, related_name="rules"
+        GridUnit,
+        models.CASCADE,
+        verbose_name=_("area"),
+        null=True,
+        blank=True,
+        related_name="rules",
+        limit_choices_to={"valid_to__isnull": True},
     )
     department = models.ForeignKey(
         Department, models.PROTECT, verbose_name=_("department"), null=True, blank=True, related_name="rules"

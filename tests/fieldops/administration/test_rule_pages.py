@@ -1,5 +1,6 @@
 """The pages of rules: what a change would do is told before it is saved, and nothing is written until then."""
 
+from datetime import timedelta
 from io import BytesIO
 from typing import Any
 
@@ -7,14 +8,15 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.test import Client
+from django.utils import timezone
 from openpyxl import load_workbook
 
 from fieldops.demo import EDITION
-from fieldops.models import Event, EventClass, FilingCondition, ResponsibilityRule, StageLimit, User
+from fieldops.models import Event, EventClass, FilingCondition, Post, ResponsibilityRule, StageLimit, User
 from fieldops.responsibility.assignment import find_responsible
 from fieldops.steps import desk
 from gridmap.administration import RowAdmin, RuleAdmin, kept_states
-from gridmap.models import CalendarDay, Cell, Component, Department
+from gridmap.models import CalendarDay, Cell, Component, Department, GridUnit
 from gridmap.spreadsheets import workbook
 
 pytestmark = pytest.mark.django_db
@@ -83,6 +85,31 @@ def test_a_rule_that_another_one_forbids_is_refused_with_a_reason(pages: Client)
     shown = pages.post("/admin/fieldops/responsibilityrule/add/", form)
     assert "after the beginning" in shown.content.decode()
     assert not ResponsibilityRule.objects.filter(number=9002).exists()
+
+
+def test_a_dissolved_organisation_gets_neither_rules_nor_posts_nor_people(
+    pages: Client, cell: Cell, grid_worker: User
+) -> None:
+    gone = GridUnit.objects.create(
+        **{"district": cell.district, "level": 5, "code": f"{cell.community.code}G99", "name": "已撤党小组"},
+        **{"parent": cell.community, "parent_level": 4, "boundary": cell.party_group.boundary},
+        **{"valid_from": timezone.now() - timedelta(days=9), "valid_to": timezone.now()},
+    )
+    post = Post.objects.create(district=cell.district, role="grid_worker", name="旧岗", unit=gone)
+    held = ResponsibilityRule.objects.filter(unit=None).exclude(kind="").first()
+    holder = {"user": grid_worker.pk, "since_0": "2026-01-01", "since_1": "08:00", "stands_in_for": ""}
+    named = {"district": cell.district_id, "role": "grid_worker", "name": "新岗", "unit": gone.pk}
+    no_holders = {"holdings-TOTAL_FORMS": 0, "holdings-INITIAL_FORMS": 0}
+    for address, form, field in (
+        ("responsibilityrule/add/", form_of(held, number=9003, unit=gone.pk), "unit"),
+        ("post/add/", {**named, **no_holders}, "unit"),
+        ("holding/add/", {"post": post.pk, **holder}, "post"),
+    ):
+        shown = pages.post(f"/admin/fieldops/{address}", form)
+        assert field in shown.context["adminform"].form.errors, address
+    assert not ResponsibilityRule.objects.filter(unit=gone).exists()
+    assert list(Post.objects.filter(unit=gone)) == [post]
+    assert not post.holdings.exists()
 
 
 def test_a_limit_tells_which_deadlines_move(pages: Client, assigned: Event) -> None:
