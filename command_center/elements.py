@@ -1,11 +1,11 @@
 """The elements of the grid for the live map: how many of which kind in a cell, what they are, what they were."""
 
-from datetime import datetime, time, timedelta
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.db.models import Count
+from django.utils import timezone
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,6 +16,7 @@ from fieldops.queries import departments_of
 from fieldops.rights import cells_visible_to, elements_visible_to
 from fieldops.status import Role
 from gridmap.elements import standing_at
+from gridmap.locate import moment_of
 from gridmap.models import Component, ComponentState, Element, ElementKind, ElementVersion
 
 from .base import CommandView
@@ -61,8 +62,10 @@ class InCell(CommandView):
             )
             rows = [_element(element) for element in found[: MOST + 1]]
         else:
-            zone = ZoneInfo(self.posts[0].district.time_zone)
-            end = datetime.combine(on + timedelta(days=1), time(), zone)
+            try:
+                end = moment_of(on, self.posts[0].district) or timezone.now()
+            except ValueError:
+                raise serializers.ValidationError({"on": _("This day is still to come.")}) from None
             cell = cells_visible_to(self.person).in_force(end).filter(code=code).defer("boundary").first()
             if cell is None:
                 raise NotFound

@@ -22,7 +22,7 @@ from fieldops.errors import (
     ReasonMissing,
     SubmissionConflict,
 )
-from fieldops.lifecycle import Submission, now
+from fieldops.lifecycle import Submission, has_words, now
 from fieldops.models import ElementAct, ElementSubmission, Post, User
 from fieldops.places import place_of
 from fieldops.rights import current_posts, elements_visible_to
@@ -162,7 +162,7 @@ def end_element(element_id: UUID, *, by: User, submission: Submission, reason: s
     _district, done = begin_act(submission, by=by)
     if done:
         return done
-    if not reason.strip():
+    if not has_words(reason):
         raise ReasonMissing
     element = _locked(element_id, by)
     element.ended_at = now()

@@ -21,7 +21,7 @@ from fieldops.errors import (
     ReasonMissing,
     UnknownPurpose,
 )
-from fieldops.lifecycle import Submission, now
+from fieldops.lifecycle import Submission, has_words, now
 from fieldops.models import AccessAct, AccessPurpose, ElementAccess, ElementAct, Post, User
 from fieldops.places import place_of
 from fieldops.rights import current_posts, in_area
@@ -104,7 +104,7 @@ def look_up(wanted: Wanted, *, by: User) -> tuple[ElementAccess, list[Person]]:
     )
     with _on_record(access), transaction.atomic():
         post = _acting(access, people_posts(by), wanted.post)
-        if not wanted.words.strip():
+        if not has_words(wanted.words):
             raise ReasonMissing
         access.purpose = AccessPurpose.objects.filter(
             district=post.district_id, code=wanted.purpose, active=True
@@ -222,7 +222,7 @@ def erase_person(element_id: UUID, *, by: User, words: str) -> ElementAccess:
     with _on_record(access), transaction.atomic():
         posts = people_posts(by)
         _acting(access, posts, None)
-        if not words.strip():
+        if not has_words(words):
             raise ReasonMissing
         element = _in_areas(posts).select_for_update(of=("self",)).filter(pk=element_id).first()
         if element is None:

@@ -1,6 +1,6 @@
 """Elements on the live map: counts, a cell's elements now and on a day, history; the log for supervisors."""
 
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -51,6 +51,23 @@ def test_a_cells_elements_and_their_history(component: Element, cell: Cell, lead
     long_ago = ask(leader, f"cells/{cell.code}/elements", on="2026-02-01").json()["elements"]
     assert long_ago == []
     assert ask(leader, f"cells/{cell.code}/elements", on="yesterday").status_code == 400
+    today = ask(leader, f"cells/{cell.code}/elements", on=(yesterday + timedelta(days=1)).isoformat())
+    assert [row["state"] for row in today.json()["elements"] if row["id"] == str(component.pk)] == ["damaged"]
+    to_come = ask(leader, f"cells/{cell.code}/elements", on=(yesterday + timedelta(days=2)).isoformat())
+    assert (to_come.status_code, to_come.json()["errors"][0]["pointer"]) == (400, "#/on")
+
+
+def test_what_begins_at_midnight_is_no_element_of_the_day_before(
+    component: Element, cell: Cell, leader: User
+) -> None:
+    """A layout takes effect with a day: at the end of the one before, its cells were not there yet."""
+    zone = ZoneInfo(cell.district.time_zone)
+    today = timezone.localdate(timezone=zone)
+    midnight = datetime.combine(today, time(), zone)
+    before = today - timedelta(days=1)
+    Cell.objects.filter(pk=cell.pk).update(valid_from=midnight)
+    assert ask(leader, f"cells/{cell.code}/elements", on=before.isoformat()).status_code == 404
+    assert ask(leader, f"cells/{cell.code}/elements", on=today.isoformat()).status_code == 200
 
 
 def test_what_one_may_not_see_is_not_found(

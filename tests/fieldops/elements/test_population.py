@@ -164,6 +164,7 @@ def test_a_look_shows_everything_and_is_written_down(person: Element, worker: Us
     ("changes", "code"),
     [
         ({"words": " "}, "reason_missing"),
+        ({"words": "\u200b\u3164"}, "reason_missing"),
         ({"purpose": "curiosity"}, "unknown_purpose"),
         ({"purpose": ""}, "unknown_purpose"),
         ({"cell": ""}, "element_refused"),
