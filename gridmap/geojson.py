@@ -5,8 +5,8 @@ from django.db import connection
 _UNITS = """
 SELECT jsonb_build_object('type', 'FeatureCollection', 'features', coalesce(jsonb_agg(jsonb_build_object(
     'type', 'Feature', 'id', u.code, 'geometry', ST_AsGeoJSON(u.boundary, 7)::jsonb,
-    'properties', jsonb_build_object('code', u.code, 'name', u.area_name, 'organisation', u.name,
-        'level', u.level, 'parent', p.code, 'synthetic', u.synthetic, 'virtual', u.virtual)
+    'properties', jsonb_build_object('code', u.code, 'name', u.area_name, 'name_en', u.name_en,
+        'organisation', u.name, 'level', u.level, 'parent', p.code, 'synthetic', u.synthetic, 'virtual', u.virtual)
 ) ORDER BY u.code), '[]'))::text
 FROM gridmap_gridunit u LEFT JOIN gridmap_gridunit p ON p.id = u.parent_id
 WHERE u.district_id = %s AND u.level = %s AND u.valid_to IS NULL

@@ -17,9 +17,9 @@ import numpy.typing as npt
 import shapely
 from django.contrib.gis.geos import Polygon
 from django.db import connection, transaction
-from django.db.models import F, Func, QuerySet, TextField
+from django.db.models import F, Func, Min, QuerySet, TextField
 
-from .models import WEB_MERCATOR, WGS84, District, Drawing
+from .models import WEB_MERCATOR, WGS84, District, Drawing, Shape
 from .prepared import fetch_prepared
 
 Geometries = npt.NDArray[np.object_]
@@ -32,8 +32,11 @@ CELLS_FROM = 12
 CELL_LABELS_FROM = 14
 # A tile with more cells than this says nothing to the eye and is too heavy for a phone: they begin one zoom later.
 MOST_CELLS = 5000
+# Units carry their names twice, as areas and as labels: about 250 bytes each.
+MOST_UNITS = 1500
 POINTS_FROM = 14
 MOST_POINTS = 5000
+MOST_BYTES = 500_000
 BINS = 32  # counts in a tile, along each side
 CELL = 6
 
@@ -143,7 +146,8 @@ _CELLS_WITH_LABELS = _grid_sql("code", labels=True)
 def grid_tile(district: str, layer: Layer, tile: Tile) -> bytes:
     """A level of the grid, or its cells: `layer` as areas, `labels` as points, each in the tile where it lies.
 
-    Properties: `code`, and of units `name` and `name_en`. Cells are not drawn below `Drawing.cells_from`.
+    Properties: `code`, and of units `name` and `name_en`. What is too much for a tile comes from a finer zoom on only;
+    see `first_zoom`.
     """
     level = GRID.index(layer) + 1
     statement = _UNITS
@@ -195,7 +199,7 @@ SELECT coalesce(ST_AsMVT(drawn, %s, {EXTENT}, 'geom'), '') FROM (
     SELECT {{names}},
         ST_AsMVTGeom(ST_Transform(point, {WEB_MERCATOR}), ST_TileEnvelope(%s, %s, %s), {EXTENT}, {MARGIN}) AS geom
     FROM (SELECT * FROM ({{rows}}) AS found ({{names}}, point, newest) WHERE {_INSIDE}
-        ORDER BY newest DESC LIMIT {MOST_POINTS}) AS shown
+        ORDER BY newest DESC LIMIT {{most}}) AS shown
 ) drawn
 """  # noqa: S608 — numbers of this file only
 # OFFSET 0: else PostgreSQL would read both coordinates out of each point twice.
@@ -237,13 +241,16 @@ def points_of(rows: QuerySet[Any], properties: Mapping[str, str], *, newest: str
 def points_tile(points: Points, layer: Layer, tile: Tile) -> bytes:
     """The points in the tile; one statement.
 
-    From zoom 14 each is a point with its properties, at most 5,000; below, `count` tells how many there are about
-    one place.
+    From zoom 14 each is a point with its properties, at most 5,000, fewer where their names are long: the newest whose
+    tile stays below 500 kB, asked anew for half as many. Below, `count` tells how many there are about one place.
     """
     named = {"rows": points.statement, "names": points.names}
     numbered = [layer.value, tile.z, tile.x, tile.y, *points.parameters]
     if tile.z >= POINTS_FROM:
-        return _one(_POINTS.format(**named), [*numbered, *tile.area(MARGIN / EXTENT).extent])
+        most, inside = MOST_POINTS, [*numbered, *tile.area(MARGIN / EXTENT).extent]
+        while len(body := _one(_POINTS.format(**named, most=most), inside)) > MOST_BYTES and most > 1:
+            most //= 2
+        return body
     west, south, east, north = tile.degrees
     bins = [west, (east - west) / BINS, south, (north - south) / BINS]
     # Not prepared: one plan would serve a tile of the whole district and one of a single street.
@@ -317,7 +324,7 @@ def redraw(district: str) -> int:
         cells_from = LAST_DRAWN
         if rows:
             outlines = shapely.from_wkb([bytes(row[-1]) for row in rows])
-            cells_from = _cells_from(outlines)
+            cells_from = _drawn_from(outlines, MOST_CELLS, CELLS_FROM)
             with cursor.copy(_COPY) as copy:
                 for shape in _shapes(rows, outlines, units, cells_from):
                     copy.write_row((district, *shape))
@@ -341,12 +348,22 @@ def tile_width(z: int) -> float:
     return WORLD / 2**z
 
 
-def _cells_from(outlines: Geometries) -> int:
-    """The zoom from which no tile holds more cells than it can show, from 12 on."""
+def first_zoom(district: str, layer: Layer) -> int:
+    """The zoom from which tiles of a level of the grid show something: 0, unless there are too many; one statement."""
+    drawn = Shape.objects.filter(district=district, level=GRID.index(layer) + 1).aggregate(first=Min("zoom"))
+    return 0 if drawn["first"] in (None, FIRST_DRAWN) else int(drawn["first"])
+
+
+def _drawn_from(outlines: Geometries, most: int, first: int) -> int:
+    """The zoom, from `first` on, from which no tile holds more of them than it can show."""
+    if first == FIRST_DRAWN:
+        if len(outlines) <= most:  # any coarser tile shows this drawing, too, and may hold all
+            return first
+        first += 1
     middles = shapely.get_coordinates(shapely.centroid(outlines))
-    for zoom in range(CELLS_FROM, LAST_DRAWN):
+    for zoom in range(first, LAST_DRAWN):
         _tiles, number = np.unique(np.floor(middles / tile_width(zoom)), axis=0, return_counts=True)
-        if number.max() <= MOST_CELLS:
+        if number.max() <= most:
             return zoom
     return LAST_DRAWN
 
@@ -360,6 +377,7 @@ def _shapes(
     # What no border of any level divides: the cells of a party group in one regional group.
     block, its_owners = _blocks(owners)
     labels: dict[tuple[int, Any], str] = {}
+    units_from: dict[int, int] = {}
     blocks = _unite(outlines, block)
     for zoom in range(LAST_DRAWN, FIRST_DRAWN - 1, -1):
         exact = zoom == LAST_DRAWN
@@ -377,9 +395,12 @@ def _shapes(
         else:
             drawn = shapely.coverage_simplify(blocks, tolerance)
         for level in range(1, CELL):
+            if zoom < units_from.get(level, 0):
+                continue
             found, number = np.unique(its_owners[:, level - 1], return_inverse=True)
             areas = _unite(drawn, number)
             if exact:
+                units_from[level] = _drawn_from(areas, MOST_UNITS, FIRST_DRAWN)
                 labels |= {(level, pk): label for pk, label in zip(found, _labels(areas), strict=True)}
             for pk, outline in zip(
                 found, shapely.to_wkb(_tagged(areas), hex=True, include_srid=True), strict=True

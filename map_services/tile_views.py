@@ -21,7 +21,6 @@ from fieldops.models import Event, User
 from fieldops.queries import shown_on_map
 from fieldops.rights import elements_visible_to, events_visible_to
 from gridmap import tiles
-from gridmap.models import Drawing
 from gridmap.tiles import Layer, Points, Tile
 
 from .answers import Refused, not_found, read_only
@@ -232,9 +231,7 @@ def description(request: HttpRequest, district: str, layer: str) -> HttpResponse
     named, reader = _named(layer), reader_of(request)
     if district not in reader.districts:
         raise not_found()
-    first = 0
-    if named is Layer.CELLS:
-        first = Drawing.objects.filter(district=district).values_list("cells_from", flat=True).first() or 0
+    first = tiles.first_zoom(district, named) if named in tiles.GRID else 0
     address = request.build_absolute_uri(f"/tiles/{district}/{layer}/")
     body: dict[str, Any] = {
         "tilejson": "3.0.0",

@@ -77,6 +77,8 @@ def test_boundaries_of_every_level(dispatcher: User, level: str, count: int | No
     answer = get(dispatcher, f"grid/{level}")
     features = answer.json()["features"]
     assert len(features) == (count or Cell.objects.count())
+    if level != "cells":
+        assert all(one["properties"]["name"] and one["properties"]["name_en"] for one in features)
     client = logged_in(dispatcher)
     again = client.get(f"/api/command/grid/{level}", headers={"If-None-Match": answer["ETag"]})
     assert again.status_code == 304

@@ -8,13 +8,14 @@ import mapbox_vector_tile
 import numpy as np
 import pytest
 import shapely
+import uuid_utils.compat as uuid
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gridmap import tiles
-from gridmap.models import Cell, Drawing, GridUnit, Shape
+from gridmap.models import Cell, Drawing, Element, GridUnit, Shape
 from gridmap.tasks import redraw_tiles
 from gridmap.tiles import CELLS_FROM, FIRST_DRAWN, GRID, LAST_DRAWN, Layer, NoSuchTile, Tile
 from tests.doing import tile_at
@@ -230,3 +231,51 @@ def test_an_empty_district_is_drawn_too() -> None:
     assert tiles.drawn_version(DISTRICT) == -1
     assert redraw_tiles() == 1
     assert Shape.objects.filter(level=6, zoom=15).count() == Cell.objects.in_force().count()
+
+
+# --- none too heavy ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_units_that_are_too_many_for_a_tile_come_from_a_finer_zoom_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Coarser tiles than the first drawing show it, too: there the whole district counts."""
+    assert [tiles.first_zoom(DISTRICT, layer) for layer in GRID] == [0, 0, 0, 0, 0, 12]
+    monkeypatch.setattr(tiles, "MOST_UNITS", 100)
+    tiles.redraw(DISTRICT)
+    groups = GridUnit.objects.filter(level=5).count()
+    assert groups > 3 * 100
+    first = tiles.first_zoom(DISTRICT, Layer.PARTY_GROUPS)
+    assert FIRST_DRAWN < first < LAST_DRAWN
+    assert [tiles.first_zoom(DISTRICT, layer) for layer in GRID[:4]] == [0, 0, 0, 0]
+    seen: set[str] = set()
+    for zoom in (0, FIRST_DRAWN, first - 1, first):
+        for tile in covering(zoom):
+            body = decode(tiles.grid_tile(DISTRICT, Layer.PARTY_GROUPS, tile))
+            assert zoom >= first or body == {}
+            labels = body.get("labels", {"features": []})["features"]
+            assert len(labels) <= 100
+            seen |= {feature["properties"]["code"] for feature in labels}
+    assert len(seen) == groups
+
+
+@pytest.mark.django_db
+def test_a_tile_of_points_with_long_names_holds_fewer_of_them(cell: Cell) -> None:
+    place = cell.boundary.point_on_surface
+    x, y = tile_at(place.x, place.y, 15)
+    made = [
+        Element(
+            id=uuid.uuid7(), district_id=DISTRICT, kind="thing", cell=cell, name=f"{n:06}" + "长" * 114,
+            point=place, x=place.x, y=place.y, system="WGS84",
+        )
+        for n in range(2000)
+    ]  # fmt: skip
+    Element.objects.bulk_create(made)
+    rows = Element.objects.filter(pk__in=[one.pk for one in made])
+    points = tiles.points_of(rows, {"id": "id", "name": "name"}, newest="id")
+    body = tiles.points_tile(points, Layer.ELEMENTS, Tile(15, x, y))
+    names = [feature["properties"]["name"] for feature in decode(body)["elements"]["features"]]
+    assert len(body) <= tiles.MOST_BYTES
+    assert 600 < len(names) < 1251
+    assert min(names) == made[-len(names)].name  # the newest

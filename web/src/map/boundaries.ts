@@ -14,6 +14,8 @@ import VectorSource from 'ol/source/Vector';
 import VectorTileSource from 'ol/source/VectorTile';
 import { Fill, Stroke, Style, Text } from 'ol/style';
 import { loadCell, loadGrid } from '../api';
+import { language } from '../i18n';
+import { labelOf } from './label';
 import { palette } from './palette';
 
 export const LEVELS: readonly number[] = [1, 2, 3, 4, 5, 6];
@@ -192,7 +194,7 @@ export class Boundaries {
     });
     const label = new Style({ text });
     const named = (feature: FeatureLike): Style => {
-      text.setText(labelOf(feature, level));
+      text.setText(labelOf(feature, level, language));
       return label;
     };
     this.lines[level]?.setStyle(line);
@@ -219,11 +221,6 @@ export class Boundaries {
     }
     this.onVisibility();
   }
-}
-
-/** A cell is known on its street by the last six digits of its code. */
-function labelOf(feature: FeatureLike, level: number): string {
-  return level === 6 ? String(feature.get('code')).slice(-6) : String(feature.get('name') ?? '');
 }
 
 function largestPart(feature: FeatureLike): Geometry | undefined {
