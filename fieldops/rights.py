@@ -87,6 +87,23 @@ def visible_to(posts: Iterable[Post], *, reporter: User | None = None) -> Q:
     return allowed
 
 
+def view_of(posts: Iterable[Post], *, reporter: User) -> tuple[tuple[str, int, int, int, int], ...]:
+    """What `visible_to` depends on: whoever has the same view sees the same cases, and may share what shows them."""
+    return tuple(
+        sorted(
+            (
+                post.role,
+                post.unit_id,
+                post.department_id or 0,
+                # What a post is sent to, or called to assist in, it alone sees beyond its area.
+                post.pk if post.role in (Role.GRID_WORKER, Role.DEPARTMENT_HANDLER) else 0,
+                reporter.pk if post.role == Role.RESIDENT else 0,
+            )
+            for post in posts
+        )
+    )
+
+
 def events_visible_to(user: User) -> QuerySet[Event]:
     """Every read of cases begins here."""
     return Event.objects.filter(visible_to(current_posts(user), reporter=user))

@@ -17,7 +17,7 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from fieldops import logins
 from fieldops.models import Post, User
-from fieldops.rights import current_posts
+from fieldops.rights import current_posts, view_of
 from fieldops.status import Role
 
 from .answers import Refused
@@ -40,11 +40,8 @@ class Reader:
 
     def audience(self) -> str:
         """A name for what this person may see: two with the same name see the same."""
-        held = current_posts(self.user)
-        rights = sorted((post.role, post.unit_id, post.department_id or 0) for post in held)
-        # One's own reports are seen by oneself alone.
-        own = self.user.pk if any(post.role == Role.RESIDENT for post in held) else 0
-        return hashlib.sha256(repr((rights, own)).encode()).hexdigest()[:24]
+        view = view_of(current_posts(self.user), reporter=self.user)
+        return hashlib.sha256(repr(view).encode()).hexdigest()[:24]
 
 
 def reader_of(request: HttpRequest) -> Reader:

@@ -18,8 +18,8 @@ from django.utils import timezone
 
 from fieldops import queries
 from fieldops.models import Event, Post, User
-from fieldops.rights import visible_to
-from fieldops.status import PHASE, Phase, Role, Status
+from fieldops.rights import view_of, visible_to
+from fieldops.status import PHASE, Phase, Status
 
 from .connection import framed
 from .threads import in_thread
@@ -93,7 +93,7 @@ class Feed:
 
     async def join(self, viewer: "MapSocket", user: User, posts: list[Post]) -> bytes:
         """From now on the viewer gets frames; what changes after this returns cannot escape it. Answers the counts."""
-        key = tuple(sorted(_scope(post, user) for post in posts))
+        key = view_of(posts, reporter=user)
         while True:
             audience = self._audiences.get(key)
             if audience is None:
@@ -248,11 +248,6 @@ class Feed:
             viewer.push(frame)
             if number % PUSHES_A_TURN == 0:
                 await asyncio.sleep(0)
-
-
-def _scope(post: Post, user: User) -> tuple[str, int, int, int]:
-    personal = user.pk if post.role == Role.RESIDENT else 0
-    return post.role, post.unit_id, post.department_id or 0, personal
 
 
 def _case(frame: dict[str, Any]) -> Case:

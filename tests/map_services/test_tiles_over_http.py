@@ -11,9 +11,10 @@ from django.contrib.gis.geos import Point
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from fieldops.intake import Receipt
-from fieldops.models import Event, Post, User
+from fieldops.models import Check, Event, Holding, Post, User
 from gridmap import tiles
 from gridmap.models import Cell, Element, ElementKind, Person, RoadSegment
 from gridmap.tasks import redraw_tiles
@@ -190,6 +191,25 @@ def test_cases_are_shown_to_those_who_may_see_them(
     other = file_report(resident).event
     near.clear()  # or five seconds later
     assert numbers(client.get(where)) == {located.number, other.number}
+
+
+def test_what_one_post_alone_sees_is_in_no_other_posts_tile(enter: Any, located: Event) -> None:
+    """Two posts for the same area: one was sent to look beyond it."""
+    away = Post.objects.filter(role="grid_worker").exclude(unit=located.cell.community).first()
+    twin = Post.objects.create(role="grid_worker", district_id=DISTRICT, unit=away.unit, name="twin")
+    other = User.objects.create_user("twin")
+    Holding.objects.create(post=twin, user=other, since=timezone.now())
+    Check.objects.create(
+        event=located,
+        kind="verify",
+        post=away,
+        sent="neighbour",
+        asked_at=timezone.now(),
+        due_at=timezone.now(),
+    )
+    where = address("cases", located.point, 16)
+    assert numbers(enter(away.holders.first()).get(where)) == {located.number}
+    assert numbers(enter(other).get(where)) == set()
 
 
 def test_far_away_cases_are_counted(
