@@ -22,12 +22,13 @@ from fieldops.errors import NotFound
 from fieldops.lifecycle import now
 from fieldops.models import Event, Photo, Post, User
 from fieldops.places import place_of
+from fieldops.responsibility.assignment import departments_at
 from fieldops.rights import TRACK_ROLES, events_visible_to, may
 from fieldops.status import PHASE, TABLE, Phase, Role, Status, Step
 from fieldops.steps import approvals, desk, moving, satisfaction, supervision
 from gridmap.geojson import grid_geojson
 from gridmap.locate import cells_at, moment_of
-from gridmap.models import Cell, Department, GridUnit, Level
+from gridmap.models import Cell, GridUnit, Level
 from gridmap.tiles import drawn_version
 from realtime import presence, proof, tracks
 from realtime.models import Shift
@@ -328,7 +329,7 @@ def _fields(step: Step, event: Event, posts: list[Post]) -> list[dict[str, Any]]
             reason,
         ]
     if step == Step.ASSIGN:
-        departments = Department.objects.filter(district=event.district_id)
+        departments = departments_at(event.cell)
         return [
             {
                 "name": "department",

@@ -11,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.fields import MomentField
 from fieldops.lifecycle import Submission
 from fieldops.models import Card, Event, Post, Rating, User
 from fieldops.rights import may
@@ -27,10 +28,10 @@ class PressingIn(serializers.Serializer):
 
     card = serializers.ChoiceField(Card.choices, required=False)
     supervision = serializers.UUIDField(required=False)
-    received_when = serializers.DateTimeField(required=False)
+    received_when = MomentField(required=False)
     contacted = serializers.CharField(required=False, max_length=LONGEST_NAMES)
     measures = serializers.CharField(required=False, max_length=2000)
-    new_deadline = serializers.DateTimeField(required=False)
+    new_deadline = MomentField(required=False)
     call_back = serializers.UUIDField(required=False)
     report = serializers.UUIDField(required=False)
     rating = serializers.ChoiceField(Rating.choices, required=False)

@@ -12,7 +12,6 @@ from fieldops.models import Closing, Event, EventClass, Found, Post, User
 from fieldops.rights import visible_to
 from fieldops.status import TABLE, Step
 from fieldops.steps import desk, followup, joint, merging
-from gridmap.models import Department
 
 
 class StepsIn(serializers.Serializer):
@@ -114,12 +113,9 @@ def _found(event: Event, posts: list[Post]) -> dict[str, Any]:
     return _field("found", _("What was found"), [(value, str(label)) for value, label in Found.choices])
 
 
-def _departments(event: Event, posts: list[Post]) -> dict[str, Any]:
-    there = [*joint.beside(event).values_list("department_id", flat=True)]
-    others = Department.objects.filter(district=event.district_id).exclude(
-        pk__in=[*there, event.department_id or 0]
-    )
-    return _field("department", _("Department"), list(others.values_list("pk", "name")))
+def _departments(event: Event, posts: list[Post]) -> dict[str, Any] | None:
+    able = joint.departments_to_call(event).values_list("pk", "name")
+    return _field("department", _("Department"), list(able)) if able else None
 
 
 def _orders(event: Event, posts: list[Post]) -> dict[str, Any] | None:

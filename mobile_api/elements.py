@@ -11,6 +11,7 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.fields import MomentField
 from fieldops.elements import keeping, population, streets
 from fieldops.errors import NotPermitted
 from fieldops.lifecycle import Submission
@@ -40,7 +41,7 @@ class DatedIn(serializers.Serializer):
     """An act; `id` is its own key, made by the device."""
 
     id = s.UUIDv7Field()
-    at = serializers.DateTimeField(required=False, allow_null=True, help_text="The device's clock.")
+    at = MomentField(required=False, allow_null=True, help_text="The device's clock.")
 
 
 class ComponentIn(serializers.Serializer):

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from config.fields import MomentField
 from fieldops import logins
 from fieldops.models import Rating
 from fieldops.rights import current_posts
@@ -25,10 +26,10 @@ class AnswerIn(s.StepIn):
     """The answer to a card: when it was received, who was contacted, what is done, and until when."""
 
     note = None  # type: ignore[assignment]
-    received_when = serializers.DateTimeField()
+    received_when = MomentField()
     contacted = s.TextField(max_length=200)
     measures = s.TextField(max_length=2000)
-    new_deadline = serializers.DateTimeField(help_text="In the future.")
+    new_deadline = MomentField(help_text="In the future.")
 
 
 class AnswerOut(serializers.Serializer):

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from config.fields import MomentField
 from fieldops.lifecycle import has_words
 from fieldops.models import Channel, CheckKind, Found, Matter, Part
 from gridmap.coordinates import CoordinateSystem
@@ -111,7 +112,7 @@ class ReportIn(PositionMixin):
         help_text="Code of the component it is about: the case then stands where the component stands.",
     )
     description = TextField(max_length=2000)
-    reported_at = serializers.DateTimeField(required=False, allow_null=True, help_text="The device's clock.")
+    reported_at = MomentField(required=False, allow_null=True, help_text="The device's clock.")
     channel = NamedChoiceField(
         Channel.choices,
         required=False,
@@ -137,7 +138,7 @@ class StepIn(serializers.Serializer):
 
     id = UUIDv7Field()
     note = TextField(max_length=2000, required=False, allow_blank=True, default="")
-    at = serializers.DateTimeField(required=False, allow_null=True, help_text="The device's clock.")
+    at = MomentField(required=False, allow_null=True, help_text="The device's clock.")
 
 
 class SendBackIn(StepIn):
@@ -149,7 +150,7 @@ class SendBackIn(StepIn):
 class DeferralIn(SendBackIn):
     """A request to let the work rest."""
 
-    until = serializers.DateTimeField(help_text="When it can go on.")
+    until = MomentField(help_text="When it can go on.")
 
 
 class OnSiteIn(StepIn):
@@ -200,6 +201,13 @@ class WhistleIn(SendBackIn):
     )
 
 
+class DepartmentOut(serializers.Serializer):
+    """A department that can be called to the spot."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+
+
 class PhotoIn(serializers.Serializer):
     """A photo for a record of the same device, sent before or after it."""
 
@@ -207,7 +215,7 @@ class PhotoIn(serializers.Serializer):
     submission = serializers.UUIDField(help_text="The id of the report or step it belongs to.")
     sha256 = serializers.RegexField(r"^[0-9a-fA-F]{64}$")
     file = serializers.FileField()
-    taken_at = serializers.DateTimeField(required=False, allow_null=True)
+    taken_at = MomentField(required=False, allow_null=True)
 
 
 class SyncIn(serializers.Serializer):
@@ -245,7 +253,7 @@ class ShiftEndIn(serializers.Serializer):
 class FixIn(PositionMixin):
     """One fix, as it is documented; `realtime.positions.read_fix` reads it, the same as from the socket."""
 
-    at = serializers.DateTimeField(help_text="When the fix was made: the device's clock, with its zone.")
+    at = MomentField(help_text="When the fix was made: the device's clock, with its zone.")
     battery = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=100)
     mock = serializers.BooleanField(required=False, help_text="The system says that an app set the place.")
 

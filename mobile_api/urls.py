@@ -18,6 +18,7 @@ urlpatterns = [
     path("work/<uuid:order_id>/send-back", views.SendBack.as_view()),
     path("work/<uuid:order_id>/extension", views.AskExtension.as_view()),
     path("work/<uuid:order_id>/deferral", views.AskDeferral.as_view()),
+    path("work/<uuid:order_id>/resume", views.Resume.as_view()),
     path("events/<uuid:event_id>/confirm", views.Confirm.as_view()),
     path("supervisions", pressing.Supervisions.as_view()),
     path("supervisions/<uuid:supervision_id>/answer", pressing.AnswerSupervision.as_view()),

@@ -326,6 +326,18 @@ class AskDeferral(FieldView):
         )
 
 
+class Resume(FieldView):
+    """恢复办理."""
+
+    @extend_schema(request=s.StepIn, responses={200: s.StepOut, **Problem})
+    def post(self, request: Request, order_id: UUID) -> Response:
+        """Go on with deferred work before its day; the clock goes on where it stood."""
+        given, submission = _submission(request, s.StepIn, order_id, "resume")
+        return _step(
+            approvals.resume_order(order_id, by=self.person, submission=submission, note=given["note"])
+        )
+
+
 class Confirm(FieldView):
     """现场确认."""
 
@@ -392,6 +404,11 @@ class SelfHandled(FieldView):
 
 class Whistle(FieldView):
     """吹哨."""
+
+    @extend_schema(responses={200: s.DepartmentOut(many=True), **Problem})
+    def get(self, request: Request, event_id: UUID) -> Response:
+        """The departments that can be called: they serve the place and have no order of the case."""
+        return Response(s.DepartmentOut(joint.able_to_come(event_id, by=self.person), many=True).data)
 
     @extend_schema(request=s.WhistleIn, responses={200: s.StepOut, **Problem})
     def post(self, request: Request, event_id: UUID) -> Response:

@@ -92,14 +92,14 @@ def clock_of(event: Event, calendar: Calendar | None = None) -> Clock:
             turns[turn.work_order_id].append(turn)
     orders = event.work_orders.filter(department=event.department_id, part=Part.LEAD)
     for order in orders.order_by("dispatched_at"):
-        if since and order.finished_at and order.finished_at <= since:
+        end = order.handled_at or order.finished_at
+        if since and end and end <= since:
             continue
         began = max(order.dispatched_at, since or order.dispatched_at)
         clock = replace(clock.start(began), extensions=clock.extensions + order.extensions)
         for turn in turns[order.pk]:
             stands = turn.kind == Step.DEFER
             clock = clock.pause(turn.recorded_at) if stands else clock.start(turn.recorded_at)
-        end = order.handled_at or order.finished_at
         if end and clock.is_running:
             clock = clock.pause(end)
         if order.handled_at and order.finished_at:

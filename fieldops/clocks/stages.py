@@ -57,6 +57,13 @@ def begin_stage(event: Event, *, at: datetime, rules: Mapping[str, Any] | None =
     )
 
 
+def reckon_stage(event: Event) -> None:
+    """When the stage runs out that the case is in, by what it is now; in memory only, one statement at most."""
+    stage = STAGE_OF.get(event.status)
+    if stage is not None and event.stage_since is not None:
+        show_stage(event, stage_due(event, stage, at=event.stage_since))
+
+
 def stage_due(event: Event, stage: Stage, *, at: datetime) -> Due | None:
     """When a stage of this case that begins at `at` runs out; None without a limit. One statement."""
     urgent = is_urgent(event)

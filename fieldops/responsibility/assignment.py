@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import BigIntegerField, Case, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import BigIntegerField, Case, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.utils.translation import gettext as _
 
 from fieldops.lifecycle import now
@@ -130,6 +130,12 @@ def handlers(department: Department | OuterRef, units: Sequence[int]) -> QuerySe
     return Post.objects.filter(role=Role.DEPARTMENT_HANDLER, department=department, unit__in=units).order_by(
         "-unit__level", "pk"
     )
+
+
+def departments_at(cell: Cell) -> QuerySet[Department]:
+    """The departments that can be sent to this cell: one of their posts serves it."""
+    serving = handlers(OuterRef("pk"), cell.unit_ids)
+    return Department.objects.filter(Exists(serving), district=cell.district_id)
 
 
 def scope_of(rule: ResponsibilityRule) -> dict[str, Any]:

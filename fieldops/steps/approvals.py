@@ -138,7 +138,19 @@ def refuse(event_id: UUID, *, by: User, reason: str, version: int | None = None)
 def resume(event_id: UUID, *, by: User, version: int | None = None, note: str = "") -> Event:
     """恢复办理: the work goes on before the day; its clock goes on where it stood."""
     event, order, actor = _begin(Step.RESUME, event_id, by=by, version=version)
-    return _go_on(event, order, actor, note=note)
+    _go_on(event, order, actor, note=note)
+    return event
+
+
+@transaction.atomic
+def resume_order(order_id: UUID, *, by: User, submission: Submission, note: str = "") -> Transition:
+    """The same by the department that leads, from the field."""
+    event, order, done = lock_order(order_id, Step.RESUME, by=by, submission=submission)
+    if done:
+        return done
+    _check_leads(event, order, Step.RESUME)
+    check_follows(event, Step.RESUME)
+    return _go_on(event, order, acting(by, Step.RESUME, event), note=note, submission=submission)
 
 
 @transaction.atomic
@@ -157,18 +169,23 @@ def deferred_until_now(*, at: datetime) -> list[UUID]:
     return list(due.order_by("pk").values_list("pk", flat=True))
 
 
-def _go_on(event: Event, order: WorkOrder, actor: Actor, *, note: str = "") -> Event:
+def _go_on(
+    event: Event, order: WorkOrder, actor: Actor, *, note: str = "", submission: Submission | None = None
+) -> Transition:
     at = now()
     moved = joint.due_beside(event, calendar_for(event), lock=True, turn=lambda clock: _going_on(clock, at))
     steps = joint.reckon_beside(event, moved, at=at)
-    steps.append(take_step(event, Step.RESUME, actor=actor, at=at, work_order=order, reason=note))
+    step = take_step(
+        event, Step.RESUME, actor=actor, at=at, work_order=order, reason=note, submission=submission
+    )
+    steps.append(step)
     event.deferred_until = None
     order.due_at = resume_clock(event, at=at)
     if order.post.unit_id not in event.cell.unit_ids:
         steps += _beyond_reach(event, order, at=at)
     order.save(update_fields=["due_at", "recalled_at", "finished_at"])
     record(event, steps, changed=[*CLOCK, "deferred_until", "department", "responsibility"])
-    return event
+    return step
 
 
 def _beyond_reach(event: Event, order: WorkOrder, *, at: datetime) -> list[Transition]:

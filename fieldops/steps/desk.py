@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db import transaction
 
 from fieldops.clocks.cases import calendar_for, clock_of, resume_clock, start_clock, stop_clock
+from fieldops.clocks.stages import reckon_stage
 from fieldops.errors import (
     ComponentOfAnotherClass,
     NoHandler,
@@ -262,6 +263,7 @@ def reclassify(
         order.due_at, order.extensions = start_clock(event, at=at), 0
         order.save(update_fields=["due_at", "extensions"])
         event.asked_for = ""
+    reckon_stage(event)
     after = {
         "class": wanted.key,
         "class_name": wanted.name,

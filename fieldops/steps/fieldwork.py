@@ -82,6 +82,7 @@ def handle(order_id: UUID, *, by: User, submission: Submission, note: str = "") 
             reason=note,
             submission=submission,
         )
+        event.asked_for = ""  # nobody needs more time any more
     else:
         step = joint.handled(event, order, actor=actor, at=at, note=note, submission=submission)
     record(event, [step])

@@ -28,7 +28,7 @@ from fieldops.lifecycle import (
 )
 from fieldops.models import Event, Part, Photo, Transition, User, WorkOrder
 from fieldops.places import Fix, where
-from fieldops.responsibility.assignment import handlers
+from fieldops.responsibility.assignment import departments_at, handlers
 from fieldops.rights import acting_post, events_visible_to
 from fieldops.status import Status, Step
 from gridmap.models import Department
@@ -79,6 +79,22 @@ def reckon_beside(event: Event, moved: Mapping[WorkOrder, datetime], *, at: date
             )
         )
     return steps
+
+
+def departments_to_call(event: Event) -> QuerySet[Department]:
+    """Those that can be called beside the lead: they serve the place and have no order of this case."""
+    busy = [event.department_id, *beside(event).values_list("department_id", flat=True)]
+    return departments_at(event.cell).exclude(pk__in=[one for one in busy if one])
+
+
+def able_to_come(event_id: UUID, *, by: User) -> QuerySet[Department]:
+    """Whom this person can whistle to the spot. Raises NotFound, NotPermitted, IllegalTransition."""
+    event = events_visible_to(by).select_related("cell", "district").filter(pk=event_id).first()
+    if event is None:
+        raise NotFound
+    acting_post(by, Step.WHISTLE, event)
+    check_follows(event, Step.WHISTLE)
+    return departments_to_call(event)
 
 
 # --- calling --------------------------------------------------------------------------------------------

@@ -11,11 +11,11 @@ from django.utils import timezone, translation
 
 from fieldops import queries
 from fieldops.intake import Receipt
-from fieldops.models import Event, FilingCondition, Holding, Photo, User
+from fieldops.models import Event, FilingCondition, Holding, Photo, Post, User
 from fieldops.rights import current_posts
 from fieldops.steps import approvals, fieldwork
 from gridmap.coordinates import from_wgs84
-from gridmap.models import Cell
+from gridmap.models import Cell, Department
 from tests.doing import handler_of, key, photo_for
 
 
@@ -351,3 +351,24 @@ def test_how_far_a_case_is_over_its_limit_is_told_while_it_is(dispatched: Event,
         condition=limit, warn_at=began + timedelta(minutes=96), due_at=began + timedelta(hours=2)
     )
     assert client.get(address).json()["overdue_multiple"] == 1.5
+
+
+def test_only_departments_that_serve_the_place_are_offered(
+    dispatched: Event, dispatcher: User, cell: Cell
+) -> None:
+    """Any other could be chosen, but nobody of it could be sent."""
+    serving = set(
+        Post.objects.filter(role="department_handler", unit__in=cell.unit_ids).values_list(
+            "department", flat=True
+        )
+    )
+    assert len(serving) < Department.objects.count()
+
+    def offered(action: str) -> set[int]:
+        actions = get(dispatcher, f"events/{dispatched.pk}").json()["actions"]
+        [field, *_] = next(one["fields"] for one in actions if one["name"] == action)
+        return {choice["value"] for choice in field["choices"]}
+
+    assert offered("assist") == serving - {dispatched.department_id}
+    assert act(dispatcher, dispatched, "recall", reason="派错").status_code == 200
+    assert offered("assign") == serving

@@ -2,6 +2,7 @@
 
 import io
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,14 +15,15 @@ from django.utils import timezone
 from openapi_spec_validator import validate as validate_openapi
 from PIL import Image
 
-from devstack.clients import new_id
+from devstack.clients import PASSWORD, new_id
 from fieldops.logins import may_try
-from fieldops.models import Event, EventClass, FilingCondition, Holding, Photo, Report, Transition, User
+from fieldops.models import Event, EventClass, FilingCondition, Holding, Photo, Post, Report, Transition, User
+from fieldops.steps import approvals
 from fieldops.tasks import make_missing_thumbnails
-from gridmap.models import Cell
+from gridmap.models import Cell, Department
 from realtime.models import Letter, Mailbox
 from realtime.tickets import CannotTell, redeem_ticket
-from tests.doing import Phone, chief_of, handler_of, inside
+from tests.doing import Phone, chief_of, handler_of, inside, worker_of
 
 
 def picture() -> bytes:
@@ -281,6 +283,65 @@ def test_more_time_and_rest_are_asked_for_from_the_phone(dispatched: Event) -> N
     assert phone.post(f"{path}/extension", asked).json()["kind"] == "ask_extension"
     dispatched.refresh_from_db()
     assert dispatched.asked_for == "extend"
+
+
+def test_deferred_work_goes_on_from_the_phone(
+    dispatched: Event, shift_leader: User, grid_worker: User
+) -> None:
+    phone = Phone(handler_of(dispatched))
+    [order] = phone.get("work").json()["orders"]
+    path = f"work/{order['id']}"
+    phone.post(f"{path}/take-on", {"id": new_id()})
+    is_problem(phone.post(f"{path}/resume", {"id": new_id()}), 409, "illegal_transition")
+    until = (timezone.now() + timedelta(days=30)).isoformat()
+    phone.post(f"{path}/deferral", {"id": new_id(), "note": "冬季", "until": until})
+    approvals.defer(dispatched.pk, by=shift_leader)
+    is_problem(Phone(grid_worker).post(f"{path}/resume", {"id": new_id()}), 404, "not_found")
+    asked = {"id": new_id(), "note": "配件到了"}
+    assert phone.post(f"{path}/resume", asked).json()["status"] == "taken_on"
+    assert phone.post(f"{path}/resume", asked).json()["kind"] == "resume"
+    is_problem(phone.post(f"{path}/resume", {**asked, "note": "又"}), 409, "submission_conflict")
+    dispatched.refresh_from_db()
+    assert dispatched.deferred_until is None
+    assert dispatched.due_at is not None
+
+
+def test_a_time_without_a_zone_is_refused(dispatched: Event) -> None:
+    """Read as the server's it would be eight hours off."""
+    phone = Phone(handler_of(dispatched))
+    [order] = phone.get("work").json()["orders"]
+    path = f"work/{order['id']}"
+    phone.post(f"{path}/take-on", {"id": new_id()})
+    tomorrow = (timezone.now() + timedelta(days=1)).replace(microsecond=0, tzinfo=None).isoformat()
+    asked = {"id": new_id(), "note": "冬季", "until": tomorrow}
+    answer = phone.post(f"{path}/deferral", asked)
+    is_problem(answer, 400, "invalid")
+    assert [(e["pointer"], e["code"]) for e in answer.json()["errors"]] == [("#/until", "zone")]
+    assert phone.post(f"{path}/deferral", {**asked, "until": f"{tomorrow}+08:00"}).status_code == 200
+
+
+def test_a_community_learns_whom_it_can_whistle_to_the_spot(
+    dispatched: Event, cell: Cell, leader: User, outsider: User
+) -> None:
+    path = f"events/{dispatched.pk}/whistle"
+    phone = Phone(worker_of(cell))
+    found = phone.get(path).json()
+    serving = Post.objects.filter(role="department_handler", unit__in=cell.unit_ids).values("department")
+    able = Department.objects.filter(pk__in=serving).exclude(pk=dispatched.department_id)
+    assert {one["id"] for one in found} == set(able.values_list("pk", flat=True))
+    assert able.count() < Department.objects.count() - 1  # some serve other streets alone
+    called = {"id": new_id(), "departments": [found[0]["id"], found[1]["id"]], "note": "联合到场"}
+    assert phone.post(path, called).json()["kind"] == "whistle"
+    assert not {one["id"] for one in phone.get(path).json()} & set(called["departments"])
+    is_problem(Phone(leader).get(path), 403, "not_permitted")
+    Holding.objects.create(
+        post=Post.objects.filter(role="grid_worker").exclude(unit__in=cell.unit_ids).first(),
+        user=outsider,
+        since=timezone.now() - timedelta(days=1),
+    )
+    outsider.set_password(PASSWORD)
+    outsider.save()
+    is_problem(Phone(outsider).get(path), 404, "not_found")
 
 
 def test_strangers_do_not_even_learn_that_an_order_exists(

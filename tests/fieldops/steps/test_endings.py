@@ -18,7 +18,7 @@ from fieldops.errors import (
 )
 from fieldops.intake import Receipt
 from fieldops.lifecycle import Submission
-from fieldops.models import Event, EventClass, FilingCondition, Holding, Post, User, WorkOrder
+from fieldops.models import Event, EventClass, FilingCondition, Holding, Post, StageLimit, User, WorkOrder
 from fieldops.rights import current_posts
 from fieldops.steps import desk, fieldwork, followup
 from gridmap.models import Department
@@ -102,6 +102,22 @@ def test_the_old_classes_clock_is_told_and_a_new_one_starts(
     desk.assign(event.pk, by=dispatcher, department_id=event.department_id, reason="仍由其办理")
     again = desk.dispatch(event.pk, by=dispatcher)
     assert abs(again.due_at - event.due_at) < timedelta(days=4)
+
+
+def test_a_case_that_is_urgent_now_is_taken_on_by_the_limit_of_urgent_ones(
+    dispatched: Event, dispatcher: User
+) -> None:
+    """Counted from when it was dispatched: whom it waits for did not change."""
+    limits = StageLimit.objects.filter(district=dispatched.district_id, stage="sign_in")
+    limits.filter(urgent=True).update(minutes=7)
+    urgent = dispatched.event_class.conditions.create(
+        number=99, text="紧急情形", limit_text="2紧急工作时", limit_amount=2, limit_unit="hour", urgent=True
+    )
+    event = desk.reclassify(
+        dispatched.pk, by=dispatcher, class_key=dispatched.event_class.key, condition_id=urgent.pk, reason="情况紧急"
+    )  # fmt: skip
+    assert event.stage_since == dispatched.stage_since
+    assert event.stage_due_at == dispatched.stage_since + timedelta(minutes=7)
 
 
 # --- on the spot ----------------------------------------------------------------------------------------

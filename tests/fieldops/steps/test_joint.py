@@ -1,11 +1,13 @@
 """协办 and 吹哨: departments beside the one that leads, each with an order and a clock of its own."""
 
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.utils import timezone
 
+from fieldops.clocks.cases import clock_of, overdue_multiple
 from fieldops.errors import (
     AlreadyAssisting,
     IllegalTransition,
@@ -262,6 +264,53 @@ def test_assistants_follow_the_calendar_and_another_class(
     reckon_deadlines()
     order.refresh_from_db()
     assert order.due_at == local("2026-11-25 11:00")
+
+
+def test_a_lead_that_is_done_needs_no_more_time(
+    dispatched: Event, others: list[Department], dispatcher: User, shift_leader: User
+) -> None:
+    """Else its clock, which stopped, would rest and go on."""
+    lead, handler = lead_of(dispatched)
+    fieldwork.take_on(lead.pk, by=handler, submission=key())
+    joint.assist(dispatched.pk, by=dispatcher, department_ids=[others[0].pk], reason="协办")
+    until = timezone.now() + timedelta(days=30)
+    approvals.ask_deferral(lead.pk, by=handler, submission=key(), reason="等待材料", until=until)
+    finish(lead, handler)
+    dispatched.refresh_from_db()
+    assert dispatched.asked_for == ""
+    for decide in (approvals.defer, approvals.extend):
+        with pytest.raises(IllegalTransition):
+            decide(dispatched.pk, by=shift_leader)
+
+
+def test_another_class_after_the_lead_is_done_leaves_its_clock_as_it_was(
+    dispatched: Event, others: list[Department], dispatcher: User, clockwise: Callable[[str], None]
+) -> None:
+    """The lead's work was judged by the class it had; whoever still assists is timed by the new one."""
+    Event.objects.filter(pk=dispatched.pk).update(
+        due_at=local("2026-11-23 12:00"), warn_at=local("2026-11-23 11:12")
+    )
+    lead, handler = lead_of(dispatched)
+    fieldwork.take_on(lead.pk, by=handler, submission=key())
+    joint.assist(dispatched.pk, by=dispatcher, department_ids=[others[0].pk], reason="协办")
+    clockwise("2026-11-23 09:00")
+    finish(lead, handler)
+    clockwise("2026-11-23 10:00")
+    kind = dispatched.event_class
+    other = kind.conditions.create(
+        number=99, text="紧急情形", limit_text="2小时", limit_amount=2, limit_unit="hour", urgent=True
+    )
+    change = {"class_key": kind.key, "condition_id": other.pk, "reason": "情况紧急"}
+    event = desk.reclassify(dispatched.pk, by=dispatcher, **change)
+    assert (event.due_at, clock_of(event).due()) == (local("2026-11-23 12:00"), None)
+    assert assisting(dispatched, others[0]).due_at == local("2026-11-23 12:00")
+    clockwise("2026-11-23 13:00")
+    assert overdue_multiple(event, local("2026-11-23 13:00")) == 0
+    Reckoning.objects.all().delete()
+    assert reckon_deadlines() == 0
+    finish(*called(dispatched, others[0]))
+    dispatched.refresh_from_db()
+    assert dispatched.status == "handled"
 
 
 def test_an_assistance_that_nobody_takes_on_expires_by_itself(
