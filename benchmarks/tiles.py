@@ -61,7 +61,7 @@ def fill(cells: int, cases: int) -> None:
 
     from fieldops.models import Event, EventClass, Holding, Post, User
     from gridmap import tiles
-    from gridmap.models import WGS84, Cell, District, GridUnit
+    from gridmap.models import WGS84, Cell, District, Element, ElementKind, GridUnit, RoadSegment
 
     outlines, side = make_cells(cells)
 
@@ -74,9 +74,9 @@ def fill(cells: int, cases: int) -> None:
         district = District.objects.create(code=DISTRICT, name="量测区", name_en="Bench")
         place = np.arange(len(outlines))
         row, column = place // side, place % side
-        # 7 × 7 cells a party group, 14 × 14 a community, 56 × 56 a street; regional groups are stripes of streets.
-        number = {level: (row // size) * 1000 + column // size for level, size in ((5, 7), (4, 14), (3, 56))}
-        number[2] = column // 112
+        # As in the demo district: 4 cells a party group, 16 a community, 144 a street; regional groups are stripes.
+        number = {level: (row // size) * 1000 + column // size for level, size in ((5, 2), (4, 4), (3, 12))}
+        number[2] = column // 48
         number[1] = place * 0
         owners: dict[int, Any] = {}
         for level in (1, 2, 3, 4, 5):
@@ -135,15 +135,39 @@ def fill(cells: int, cases: int) -> None:
             "cell_id": "c.id",
             "point": f"ST_Translate(ST_Centroid(c.boundary), {off}, {off})",
         }
-        columns = [field.column for field in Event._meta.concrete_fields if not field.generated]
+        first_place = Element.objects.create(
+            district=district,
+            kind=ElementKind.PLACE,
+            category="公园广场",
+            name="量测区中心广场东侧便民服务点",
+            cell=stored[0],
+            point=first_case.point,
+            x=first_case.point.x,
+            y=first_case.point.y,
+            system="WGS84",
+        )
         with connection.cursor() as cursor:
             cursor.execute("SELECT setseed(0.5)")
-            cursor.execute(
-                f"INSERT INTO fieldops_event ({', '.join(columns)}) "  # noqa: S608 — columns of the model
-                f"SELECT {', '.join(other.get(column, f'e.{column}') for column in columns)} FROM gridmap_cell c "
-                "CROSS JOIN generate_series(1, %s) CROSS JOIN fieldops_event e WHERE e.id = %s",
-                [round(cases / len(stored)), first_case.pk],
+            for model, first, times in ((Event, first_case, cases / len(stored)), (Element, first_place, 2)):
+                columns = [field.column for field in model._meta.concrete_fields if not field.generated]
+                cursor.execute(
+                    f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) "  # noqa: S608 — of the model
+                    f"SELECT {', '.join(other.get(column, f'e.{column}') for column in columns)} "
+                    f"FROM gridmap_cell c CROSS JOIN generate_series(1, %s) CROSS JOIN {model._meta.db_table} e "
+                    "WHERE e.id = %s",
+                    [round(times), first.pk],
+                )
+        # Along the southern edge of every 25th cell.
+        RoadSegment.objects.bulk_create(
+            RoadSegment(
+                district=district,
+                code=f"L{n}",
+                name=f"量测区第{n}路段",
+                name_en=f"Segment {n} of the bench",
+                line=geos(shapely.linestrings(shapely.get_coordinates(outline)[: BENDS + 2])),
             )
+            for n, outline in enumerate(outlines[::25])
+        )
         leader = User.objects.create_user("bench")
         post = Post.objects.create(district=district, role="leader", name="量测", unit=owners[1][0])
         Holding.objects.create(post=post, user=leader, since=now)
@@ -204,7 +228,7 @@ def bare_parameters(district: str, layer: str, tile: Any) -> dict[str, Any]:
         **vars(tile),
         "district": district,
         "final": sorted(FINAL),
-        "level": 4 if layer == "communities" else 6,
+        "level": {"streets": 3, "communities": 4}.get(layer, 6),
         "drawn": min(tile.z, 15),
         "west": west,
         "south": south,
@@ -312,16 +336,17 @@ def main() -> None:
     from gridmap import tiles as core
     from map_services.tile_views import SOURCES, Access, near
 
+    communities_from = core.first_zoom(DISTRICT, Layer.COMMUNITIES)
     leader = Access(User.objects.get(username="bench"), [DISTRICT], "bench", {})
     for z in ZOOMS:
         first, last = tile_of(z, WEST, SOUTH + side), tile_of(z, WEST + side, SOUTH)
         every = [(x, y) for x in range(first.x, last.x + 1) for y in range(first.y, last.y + 1)]
         for x, y in every if len(every) <= SAMPLE else chance.sample(every, SAMPLE):
-            for layer in (*core.GRID, Layer.CASES):
+            for layer in Layer:
                 body = SOURCES[layer].draw(DISTRICT, Tile(z, x, y), leader)
                 heaviest[layer.value, z] = max(heaviest[layer.value, z], len(body))
                 looked += 1
-    layers = [layer.value for layer in (*core.GRID, Layer.CASES)]
+    layers = [layer.value for layer in Layer]
     print(f"heaviest tile, kB uncompressed, of {looked:,} tiles; cells from zoom {cells_from}")
     table(
         ["layer", *map(str, ZOOMS)], [(n, *(f"{heaviest[n, z] / 1000:.0f}" for z in ZOOMS)) for n in layers]
@@ -331,7 +356,16 @@ def main() -> None:
     asked: list[tuple[str, Tile]] = []
     for z in ZOOMS:
         there = tile_of(z, WEST + side * 0.45, SOUTH + side * 0.45)
-        asked += [("communities" if z < cells_from else "cells", there), ("cases", there)]
+        shown = next(
+            layer
+            for layer, first in (
+                (Layer.CELLS, cells_from),
+                (Layer.COMMUNITIES, communities_from),
+                (Layer.STREETS, 0),
+            )
+            if z >= first
+        )
+        asked += [(shown.value, there), ("cases", there)]
     paths = {one: f"/tiles/{DISTRICT}/{one[0]}/{one[1].z}/{one[1].x}/{one[1].y}" for one in asked}
 
     def held_at(one: tuple[str, Tile]) -> str:
@@ -340,7 +374,7 @@ def main() -> None:
     def statement(one: tuple[str, Tile]) -> str:
         if one[0] == "cases":
             return EVENTS if one[1].z >= core.POINTS_FROM else EVENT_COUNTS
-        return SHAPES.format(columns="code, name, name_en" if one[0] == "communities" else "code")
+        return SHAPES.format(columns="code" if one[0] == "cells" else "code, name, name_en")
 
     def run_bare(sql: str, one: tuple[str, Tile]) -> None:
         bare.execute(sql, bare_parameters(DISTRICT, *one)).fetchone()
@@ -354,7 +388,7 @@ def main() -> None:
         return timed(lambda: web.get(paths[one]), 1)
 
     # Makes this process know the reader and the connection, and is none of the tiles that are measured.
-    known = paths[asked[0]].replace("/communities/", "/streets/")
+    known = paths[asked[0]].replace(f"/{asked[0][0]}/", "/regional-groups/")
     for one in asked:
         body, headers = web.get(paths[one])
         again, _headers = web.get(paths[one])

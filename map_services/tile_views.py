@@ -9,7 +9,7 @@ import gzip
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, time
 from typing import Any, NamedTuple
 
 from django.core.cache import cache
@@ -75,6 +75,7 @@ class Cached(NamedTuple):
     version: str
     etag: str
     body: bytes
+    until: float = 0.0  # seconds since 1970: processes share it, and each remembers it no longer
 
 
 @dataclass(frozen=True)
@@ -168,10 +169,11 @@ def tile(request: HttpRequest, district: str, layer: str, z: str, x: str, y: str
         kept = cache.get(place)
         if kept is None or kept.version != version:
             body = source.draw(district, there, access)
-            kept = Cached(version, hashlib.sha256(body).hexdigest()[:32], gzip.compress(body, 1, mtime=0))
+            etag, until = hashlib.sha256(body).hexdigest()[:32], time() + source.keep_seconds
+            kept = Cached(version, etag, gzip.compress(body, 1, mtime=0), until)
             cache.set(place, kept, timeout=source.keep_seconds)
         if len(kept.body) <= NEAR_BYTES:
-            near.keep(place, kept, seconds=min(NEAR_SECONDS, source.keep_seconds))
+            near.keep(place, kept, seconds=min(NEAR_SECONDS, kept.until - time()))
     return _answer(request, kept, source.browser_seconds)
 
 

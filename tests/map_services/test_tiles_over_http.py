@@ -1,6 +1,7 @@
 """Tiles over HTTP: rights, caching, what is refused, and when something changed."""
 
 import base64
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import mapbox_vector_tile
 import pytest
 import uuid_utils.compat as uuid
 from django.contrib.gis.geos import Point
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -232,6 +234,21 @@ def test_a_tile_of_cases_costs_one_statement(enter: Any, leader: User, located: 
     with CaptureQueriesContext(connection) as asked:
         entered.get(address("cases", located.point, 16))
     assert len(asked) == 0
+
+
+def test_a_tile_is_remembered_no_longer_than_it_was_kept_for(
+    enter: Any, leader: User, located: Event
+) -> None:
+    entered, where = enter(leader), address("cases", located.point, 16)
+    entered.get(where)
+    [key] = cache.keys("tiles:*:cases:16:*")
+    cache.set(key, cache.get(key)._replace(until=time.time() - 1))
+    near.clear()
+    entered.get(where)  # another process, which finds it at the end of its time
+    cache.delete(key)
+    with CaptureQueriesContext(connection) as asked:
+        assert numbers(entered.get(where)) == {located.number}
+    assert len(asked) == 1
 
 
 # --- elements --------------------------------------------------------------------------------------------------------
