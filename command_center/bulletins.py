@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,9 +17,10 @@ from fieldops.errors import NotPermitted
 from fieldops.models import Post
 from fieldops.rights import current_posts
 from gridmap.spreadsheets import XLSX
-from insight.bulletins import visible_bulletins
+from insight.bulletins import SETTLED, settled_at, visible_bulletins
 from insight.documents import as_pdf, as_workbook, title_of
 from insight.models import Bulletin, BulletinKind
+from insight.tables import reading_posts
 
 from .base import CommandView
 from .figures import may_see_figures
@@ -36,6 +39,8 @@ def page(request: HttpRequest) -> HttpResponse:
     posts = current_posts(request.user)
     if not may_see_figures(posts):
         return render(request, "command_center/no_post.html", status=403)
+    district = reading_posts(posts)[0].district
+    zone = ZoneInfo(district.time_zone)
     kind = request.GET.get("kind", "")
     found = visible_bulletins(posts).defer("figures", "unit__boundary")
     if kind in BulletinKind.values:
@@ -47,6 +52,8 @@ def page(request: HttpRequest) -> HttpResponse:
         "kind": kind,
         "kinds": BulletinKind.choices,
         "formats": list(FORMATS),
+        "next_at": settled_at((timezone.now() - SETTLED).astimezone(zone).date(), district),
+        "zone": district.time_zone,
     }
     return render(request, "command_center/bulletins.html", context)
 

@@ -1,6 +1,8 @@
 """Figures for leaders: a page of them, the cases behind each, and the same as JSON."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,18 +18,20 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from fieldops.errors import NotPermitted, Unprocessable
+from fieldops.errors import NotPermitted
 from fieldops.models import Event, Post
 from fieldops.rights import current_posts, events_visible_to
 from gridmap.models import Department, District, GridUnit, Level
 from insight.facts import COUNTS
-from insight.figures import Period, Scope, cases_behind, period_of
+from insight.figures import CASES_A_PAGE, Behind, Period, Scope, cases_behind, period_of
 from insight.indicators import INDICATORS
-from insight.tables import BY, Figure, Row, area_of, narrow, tabulate
+from insight.tables import BY, Figure, Row, area_of, narrow, reading_posts, tabulate
 
 from .base import CommandView
 
 LONGEST_PERIOD = timedelta(days=366)
+FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2999, 12, 31)
+MOST_PAGES = 100_000
 BY_LABELS = {
     **{level.name.lower(): level.label for level in Level},
     "department": _("Department"),
@@ -57,16 +61,19 @@ class Days(forms.Form):
         self.district = district
 
     def clean(self) -> dict[str, Any]:
-        """A period that begins before it ends and is no longer than a year."""
+        """A period that begins before it ends and is no longer than a year, in a century that has calendars."""
         given = super().clean() or {}
         first, last = given.get("first"), given.get("last")
-        if first and last and not timedelta() <= last - first <= LONGEST_PERIOD:
-            raise forms.ValidationError(_("The period ends after it begins, and is a year at most."))
+        if first and last:
+            if not timedelta() <= last - first <= LONGEST_PERIOD:
+                raise forms.ValidationError(_("The period ends after it begins, and is a year at most."))
+            if first < FIRST_DAY or last > LAST_DAY:
+                raise forms.ValidationError(_("There are figures of the years 2000 to 2999."))
         return given
 
-    @property
+    @cached_property
     def period(self) -> Period:
-        """The days as moments, as known now or at the moment asked for."""
+        """The days as moments, as known now or at the moment asked for; the same whenever it is asked of one form."""
         given = self.cleaned_data
         return period_of(given["first"], given["last"], self.district, as_of=given.get("as_of"))
 
@@ -80,6 +87,7 @@ class Question(Days):
     as_of = forms.DateTimeField(required=False, widget=forms.HiddenInput)
     count = forms.CharField(required=False, widget=forms.HiddenInput)
     key = forms.CharField(required=False, widget=forms.HiddenInput)
+    page = forms.IntegerField(required=False, min_value=1, max_value=MOST_PAGES, widget=forms.HiddenInput)
 
     def __init__(self, district: District, data: Any) -> None:
         super().__init__(district, {"by": "street_committee", **data})
@@ -88,18 +96,29 @@ class Question(Days):
         self.fields["department"].queryset = Department.objects.filter(district=district)  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
-        """Counts that there are."""
+        """A row and counts that there are, and a moment at which something was known of the period."""
         given = super().clean()
         if given.get("count") and set(given["count"].split(",")) - set(COUNTS):
             raise forms.ValidationError(_("There is no such count."))
+        as_of, dated = given.get("as_of"), given.get("first") and given.get("last")
+        if as_of and dated and not self.period.begin <= as_of <= timezone.now():
+            raise forms.ValidationError(
+                _("What is known of a period is known between its beginning and now.")
+            )
+        try:
+            self._narrowed = self._narrow(given)
+        except (ValueError, GridUnit.DoesNotExist) as error:
+            raise forms.ValidationError(_("There is no such row.")) from error
         return given
+
+    def _narrow(self, given: dict[str, Any]) -> Scope:
+        unit, department = given.get("unit"), given.get("department")
+        whole = Scope(self.district.pk, unit=unit, department=department.pk if department else None)
+        return narrow(whole, given["by"], given["key"]) if given.get("key") and given.get("by") else whole
 
     def scope(self, posts: list[Post]) -> Scope:
         """Which cases, within what these posts answer for."""
-        given = self.cleaned_data
-        department = given["department"].pk if given["department"] else None
-        whole = Scope(self.district.pk, unit=given["unit"], department=department, within=area_of(posts))
-        return narrow(whole, given["by"], given["key"]) if given["key"] else whole
+        return replace(self._narrowed, within=area_of(posts))
 
 
 def may_see_figures(posts: list[Post]) -> bool:
@@ -114,7 +133,7 @@ def page(request: HttpRequest) -> HttpResponse:
     posts = current_posts(request.user)
     if not may_see_figures(posts):
         return render(request, "command_center/no_post.html", status=403)
-    asked = Question(posts[0].district, request.GET.dict())
+    asked = Question(reading_posts(posts)[0].district, request.GET.dict())
     context: dict[str, Any] = {"form": asked, "zone": asked.district.time_zone}
     if asked.is_valid():
         given = asked.cleaned_data
@@ -168,24 +187,32 @@ def cases(request: HttpRequest) -> HttpResponse:
     posts = current_posts(request.user)
     if not may_see_figures(posts):
         return render(request, "command_center/no_post.html", status=403)
-    asked = Question(posts[0].district, request.GET.dict())
-    found: list[Event] = []
-    names = ""
-    if asked.is_valid() and asked.cleaned_data["count"]:
-        found, names = _behind(asked, posts, request.user)
-    context = {"form": asked, "cases": found, "names": names, "zone": asked.district.time_zone}
-    return render(request, "command_center/figure_cases.html", context, status=200 if names else 400)
+    asked = Question(reading_posts(posts)[0].district, request.GET.dict())
+    context: dict[str, Any] = {"form": asked, "zone": asked.district.time_zone}
+    if not asked.is_valid() or not asked.cleaned_data["count"]:
+        return render(request, "command_center/figure_cases.html", context, status=400)
+    behind, events, page = _behind(asked, posts, request.user)
+    query = request.GET.copy()
+    query.pop("page", None)
+    context |= {
+        "counted": [(COUNTS[code].label, number) for code, number in behind.sums.items()],
+        "cases": [(one, list(behind.cases[one.pk].values())) for one in events],
+        "total": behind.total,
+        "elsewhere": len(behind.cases) - len(events),
+        "query": query.urlencode(),
+        "page": page,
+        "last_page": max(1, -(-behind.total // CASES_A_PAGE)),
+    }
+    return render(request, "command_center/figure_cases.html", context)
 
 
-def _behind(asked: Question, posts: list[Post], person: Any) -> tuple[list[Event], str]:
-    codes = asked.cleaned_data["count"].split(",")
-    try:
-        keys = cases_behind(codes, asked.period, asked.scope(posts))
-    except (ValueError, GridUnit.DoesNotExist):
-        return [], ""
-    events = events_visible_to(person).filter(pk__in=keys).select_related("event_class", "department", "cell")
-    names = " + ".join(str(COUNTS[code].label) for code in codes)
-    return list(events.defer("cell__boundary").order_by("-received_at")), names
+def _behind(asked: Question, posts: list[Post], person: Any) -> tuple[Behind, list[Event], int]:
+    """What was counted, those cases of the page that this person may see, and the number of the page."""
+    page = asked.cleaned_data["page"] or 1
+    behind = cases_behind(asked.cleaned_data["count"].split(","), asked.period, asked.scope(posts), page=page)
+    seen = events_visible_to(person).select_related("event_class", "department", "cell")
+    found = seen.defer("cell__boundary").in_bulk(list(behind.cases))
+    return behind, [found[key] for key in behind.cases if key in found], page
 
 
 class Figures(CommandView):
@@ -221,19 +248,24 @@ class FigureCases(CommandView):
     """The cases behind a count, as JSON."""
 
     def get(self, request: Request) -> Response:
-        """Their numbers and states, at most 1,000."""
+        """How many, what they bring together, and of 200 a page their numbers, states and what each brings."""
         if not may_see_figures(self.posts):
             raise NotPermitted
         asked = _asked(self.posts, request)
         if not asked.cleaned_data["count"]:
             raise serializers.ValidationError({"count": [_("This field is required.")]})
-        found, names = _behind(asked, self.posts, self.person)
-        if not names:
-            raise Unprocessable(key=asked.cleaned_data["key"])
+        behind, events, page = _behind(asked, self.posts, self.person)
         return Response(
             {
-                "count": names,
-                "cases": [{"id": one.pk, "number": one.number, "status": one.status} for one in found],
+                "count": " + ".join(str(COUNTS[code].label) for code in behind.sums),
+                "sums": behind.sums,
+                "total": behind.total,
+                "page": page,
+                "elsewhere": len(behind.cases) - len(events),
+                "cases": [
+                    {"id": one.pk, "number": one.number, "status": one.status, "brings": behind.cases[one.pk]}
+                    for one in events
+                ],
             }
         )
 
@@ -247,7 +279,7 @@ def check_question(asked: forms.Form) -> None:
 
 
 def _asked(posts: list[Post], request: Request) -> Question:
-    asked = Question(posts[0].district, request.query_params.dict())
+    asked = Question(reading_posts(posts)[0].district, request.query_params.dict())
     check_question(asked)
     return asked
 

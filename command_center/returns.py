@@ -14,7 +14,7 @@ from fieldops.models import Post
 from fieldops.rights import current_posts
 from insight.figures import Scope
 from insight.returns import Pair, ping_pong
-from insight.tables import area_of
+from insight.tables import area_of, reading_posts
 
 from .base import CommandView
 from .figures import Days, check_question, may_see_figures
@@ -33,7 +33,7 @@ def page(request: HttpRequest) -> HttpResponse:
     posts = current_posts(request.user)
     if not may_see_figures(posts):
         return render(request, "command_center/no_post.html", status=403)
-    asked = Days(posts[0].district, request.GET.dict())
+    asked = Days(reading_posts(posts)[0].district, request.GET.dict())
     context: dict[str, Any] = {"form": asked}
     if asked.is_valid():
         context["rows"] = [
@@ -54,7 +54,7 @@ class Returns(CommandView):
         """The pairs, those that pass the most first; at most a hundred cases of each."""
         if not may_see_figures(self.posts):
             raise NotPermitted
-        asked = Days(self.posts[0].district, request.query_params.dict())
+        asked = Days(reading_posts(self.posts)[0].district, request.query_params.dict())
         check_question(asked)
         return Response(
             {

@@ -20,7 +20,7 @@ from insight.figures import Period, Scope
 from insight.indicators import INDICATORS
 from insight.models import Subject
 from insight.scores import Part, Score, score_departments, score_grid_workers
-from insight.tables import area_of
+from insight.tables import area_of, reading_posts
 
 from .base import CommandView
 from .figures import Days, check_question, may_see_figures
@@ -61,7 +61,7 @@ def page(request: HttpRequest) -> HttpResponse:
     posts = current_posts(request.user)
     if not may_see_figures(posts):
         return render(request, "command_center/no_post.html", status=403)
-    asked = ScoreQuestion(posts[0].district, request.GET.dict())
+    asked = ScoreQuestion(reading_posts(posts)[0].district, request.GET.dict())
     context: dict[str, Any] = {"form": asked}
     if asked.is_valid():
         period, found = _scores(asked, posts)
@@ -96,7 +96,7 @@ class Scores(CommandView):
         """Best first, with the parts that make each score."""
         if not may_see_figures(self.posts):
             raise NotPermitted
-        asked = ScoreQuestion(self.posts[0].district, request.query_params.dict())
+        asked = ScoreQuestion(reading_posts(self.posts)[0].district, request.query_params.dict())
         check_question(asked)
         period, found = _scores(asked, self.posts)
         return Response(

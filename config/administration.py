@@ -107,6 +107,7 @@ THEME_WORDS = (
     gettext_lazy("Submit"),
     gettext_lazy("Toggle password visibility"),
     gettext_lazy("This item will be deleted."),
+    gettext_lazy("Click to cancel"),
     gettext_lazy("This page yielded into no results. Create a new item or reset your filters."),
 )
 

@@ -31,6 +31,7 @@ REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 REALTIME_REDIS_URLS = env.list("REALTIME_REDIS_URLS", default=[REDIS_URL])
 MEDIA_ROOT = env.str("MEDIA_ROOT", default=str(BASE_DIR / "var" / "media"))
 STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "var" / "static"))
+PDF_FONT = env.str("PDF_FONT", default="/usr/share/fonts/truetype/wqy/wqy-microhei.ttc")
 
 
 # --- geospatial libraries: the ones inside the wheels, newer and safer than Debian's -------------

@@ -15,7 +15,17 @@ from gridmap.administration import RowAdmin, RuleAdmin
 
 from .administration import import_page as import_page  # registers the page of imports
 from .administration import layout_page as layout_page  # and that of layouts
-from .administration.foresight import CARDS, CHECKERS, DEADLINES, HOLDERS, OWNERS, PAIRS, WAYS_IN
+from .administration.foresight import (
+    CARDS,
+    CHECKERS,
+    CHIEFS,
+    DEADLINES,
+    HOLDERS,
+    OWNERS,
+    PAIRS,
+    REOPENABLE,
+    WAYS_IN,
+)
 from .administration.rule_questions import coverage_page, who_page
 from .models import (
     AccessPurpose,
@@ -81,10 +91,15 @@ class EventClassAdmin(RuleAdmin):
     """Classes and their filing conditions."""
 
     forecasts = (DEADLINES, OWNERS)
-    list_display = ["key", "name", "major_name", "edition"]
+    list_display = ["key_of", "name", "major_name", "edition"]
     list_filter = ["edition", "kind", "major_name"]
     search_fields = ["name"]
     inlines = [ConditionInline]
+
+    @admin.display(description=gettext_lazy("code"))
+    def key_of(self, one: EventClass) -> str:
+        """As interfaces name it: event/0103."""
+        return one.key
 
 
 @admin.register(Holding)
@@ -174,6 +189,7 @@ class SupervisionRuleAdmin(RuleAdmin):
 class CallBackPolicyAdmin(RuleAdmin):
     """How long reporters are waited for, and until when they have a case reopened."""
 
+    forecasts = (REOPENABLE,)
     list_display = ["district", "answer_days", "reopen_days"]
 
 
@@ -213,6 +229,7 @@ class AccessPurposeAdmin(RowAdmin):
 class SegmentChiefAdmin(RuleAdmin):
     """Which street chief's post answers for which road segment."""
 
+    forecasts = (CHIEFS,)
     list_display = ["segment", "post", "since", "until"]
     list_select_related = ["segment", "post"]
     autocomplete_fields = ["segment", "post"]

@@ -11,9 +11,9 @@ from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
 from django.contrib.messages import get_messages
 from django.core import signing
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Model, ProtectedError, QuerySet, RestrictedError
+from django.db.models import Model, OuterRef, ProtectedError, QuerySet, RestrictedError, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -121,7 +121,19 @@ class RuleAdmin(RowAdmin):
 
     forecasts: Sequence[Forecast] = ()
     delete_confirmation_template = "admin/check_before_deleting.html"
-    actions_list = ["sheet_out", "sheet_in"]
+    actions_list = ["sheet_out", "sheet_in", "all_changes"]
+
+    @action(description=gettext_lazy("History"), url_path="changes", permissions=["view"])
+    def all_changes(self, request: HttpRequest) -> HttpResponse:
+        """Who changed what in all rows, deleted ones too."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("History of %(row)s") % {"row": self.opts.verbose_name_plural},
+            "changes": changes_of_all(self.model),
+            "all": True,
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "admin/kept_history.html", context)
 
     @action(description=gettext_lazy("Export"), url_path="sheet", permissions=["view"])
     def sheet_out(self, request: HttpRequest) -> HttpResponse:
@@ -240,25 +252,27 @@ def kept_states(kind: type[Model]) -> QuerySet[Any] | None:
 def changes_of(row: Any) -> list[dict[str, Any]]:
     """The newest changes of a row, newest first: `at`, `by`, `label` and the `fields` that differ from before."""
     states = kept_states(type(row))
-    versions = (
-        list(states.filter(pgh_obj=row.pk).order_by("-pgh_id")[: SHOWN_CHANGES + 1])
-        if states is not None
-        else []
-    )
-    people = get_user_model()._default_manager.in_bulk(
-        {user for version in versions if (user := _user_of(version))}
-    )
-    names = (
-        [f for f in type(row)._meta.concrete_fields if hasattr(versions[0], f.attname)] if versions else []
-    )
+    return _told(type(row), states.filter(pgh_obj=row.pk)) if states is not None else []
+
+
+def changes_of_all(kind: type[Model]) -> list[dict[str, Any]]:
+    """The newest changes of all rows of a kind, those of deleted rows among them; `row` says which."""
+    states = kept_states(kind)
+    return _told(kind, states) if states is not None else []
+
+
+def _told(kind: type[Model], states: QuerySet[Any]) -> list[dict[str, Any]]:
+    earlier = states.filter(pgh_obj=OuterRef("pgh_obj"), pgh_id__lt=OuterRef("pgh_id")).order_by("-pgh_id")
+    newest = states.annotate(before_id=Subquery(earlier.values("pgh_id")[:1])).order_by("-pgh_id")
+    versions = list(newest[:SHOWN_CHANGES])
+    before = states.in_bulk([one.before_id for one in versions if one.before_id])
+    people = get_user_model()._default_manager.in_bulk({user for one in versions if (user := _user_of(one))})
+    fields = [f for f in kind._meta.concrete_fields if versions and hasattr(versions[0], f.attname)]
+    words = _Words(fields, [*versions, *before.values()])
     told = []
-    for version, before in zip(versions, [*versions[1:], None], strict=True):
+    for version in versions:
+        was = before.get(version.before_id)
         context = getattr(version, "pgh_context", None) or {}
-        fields = [
-            (f.verbose_name, getattr(before, f.attname) if before else None, getattr(version, f.attname))
-            for f in names
-            if before is None or getattr(before, f.attname) != getattr(version, f.attname)
-        ]
         told.append(
             {
                 "at": version.pgh_created_at,
@@ -266,10 +280,52 @@ def changes_of(row: Any) -> list[dict[str, Any]]:
                 "label": {"insert": _("added"), "update": _("changed"), "delete": _("deleted")}[
                     version.pgh_label
                 ],
-                "fields": fields,
+                "row": _named(kind, fields, version),
+                "fields": [
+                    (f.verbose_name, words.of(f, was) if was else None, words.of(f, version))
+                    for f in fields
+                    if was is None or getattr(was, f.attname) != getattr(version, f.attname)
+                ],
             }
         )
-    return told[:SHOWN_CHANGES]
+    return told
+
+
+class _Words:
+    """What the values of states are called: other rows by their names, codes by their labels."""
+
+    def __init__(self, fields: Sequence[Any], states: Sequence[Any]) -> None:
+        self.others = {}
+        for f in fields:
+            if f.is_relation:
+                keys = {getattr(one, f.attname) for one in states} - {None}
+                rows = f.related_model._base_manager.filter(**{f"{f.target_field.attname}__in": keys})
+                plain = [g.name for g in f.related_model._meta.concrete_fields if hasattr(g, "srid")]
+                self.others[f] = {
+                    getattr(row, f.target_field.attname): str(row) for row in rows.defer(*plain)
+                }
+
+    def of(self, f: Any, state: Any) -> str:
+        """Of one field; a dash for nothing."""
+        value = getattr(state, f.attname)
+        if value is None or value == "":
+            return "–"
+        if f.is_relation:
+            return self.others[f].get(value, f"#{value}")
+        if isinstance(value, bool):
+            return _("yes") if value else _("no")
+        return str(dict(f.flatchoices).get(value, value))
+
+
+def _named(kind: type[Model], fields: Sequence[Any], state: Any) -> str:
+    """What the row was called in this state."""
+    row = kind(
+        pk=state.pgh_obj_id, **{f.attname: getattr(state, f.attname) for f in fields if not f.primary_key}
+    )
+    try:
+        return str(row)
+    except ObjectDoesNotExist:  # called after another row, which is deleted
+        return f"#{state.pgh_obj_id}"
 
 
 def _user_of(version: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 from openpyxl import Workbook, load_workbook
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 MOST_BYTES = 2_000_000
 MOST_UNPACKED = 20_000_000
@@ -28,6 +29,11 @@ def as_text(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_BEGINS_A_FORMULA) else value
 
 
+def cell_of(value: Any) -> Any:
+    """What a cell of a workbook holds of a value: no control characters, which its file format has none for."""
+    return as_text(ILLEGAL_CHARACTERS_RE.sub("", value) if isinstance(value, str) else value)
+
+
 def from_text(value: Any) -> Any:
     """The reverse of `as_text`."""
     is_kept = isinstance(value, str) and value[:1] == "'" and value[1:].startswith(_BEGINS_A_FORMULA)
@@ -38,9 +44,9 @@ def workbook(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     """One sheet with its headings."""
     book = Workbook(write_only=True)
     sheet = book.create_sheet()
-    sheet.append([as_text(str(heading)) for heading in headings])
+    sheet.append([cell_of(str(heading)) for heading in headings])
     for row in rows:
-        sheet.append([as_text(value) for value in row])
+        sheet.append([cell_of(value) for value in row])
     told = BytesIO()
     book.save(told)
     return told.getvalue()

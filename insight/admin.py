@@ -71,7 +71,7 @@ class _ScoreAdmin(RuleAdmin):
     """Rows of scores; where there are none the usual ones hold, and may be filled in to be changed."""
 
     forecasts = (SCORES,)
-    actions_list = ["sheet_out", "sheet_in", "fill_in"]
+    actions_list = [*RuleAdmin.actions_list, "fill_in"]
 
     @action(description=gettext_lazy("Fill in the usual ones"), url_path="usual", permissions=["add"])
     def fill_in(self, request: HttpRequest) -> HttpResponse:

@@ -18,7 +18,7 @@ from gridmap.models import Cell, Department, District, GridUnit, Level
 from .figures import Line, Period, Scope, count_all, count_by, count_by_level, denominators_of, period_of
 from .models import Bulletin, BulletinKind
 from .scores import score_departments
-from .tables import area_of
+from .tables import area_of, reading_posts
 
 SETTLED = timedelta(hours=4)  # after midnight: what phones sent late is in by then
 CAUGHT_UP = {BulletinKind.DAILY: 7, BulletinKind.WEEKLY: 4, BulletinKind.MONTHLY: 3}
@@ -102,7 +102,7 @@ def visible_bulletins(posts: Sequence[Post]) -> QuerySet[Bulletin]:
     found = Bulletin.objects.select_related("unit", "district").defer("unit__boundary")
     areas = area_of(posts)
     if areas is None:
-        return found.filter(district__in={post.district_id for post in posts})
+        return found.filter(district=reading_posts(posts)[0].district_id)
     streets = Cell.objects.in_force().filter(regional_group__in=[unit.pk for unit in areas])
     whole = set(streets.values_list("street", flat=True))
     split = (

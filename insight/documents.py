@@ -3,6 +3,7 @@
 Both are made from the same tables, these from the figures that the bulletin keeps.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from openpyxl import Workbook
@@ -20,21 +22,24 @@ from openpyxl.utils import get_column_letter
 from reportlab.graphics.charts.barcharts import HorizontalBarChart
 from reportlab.graphics.shapes import Drawing
 from reportlab.lib import colors
+from reportlab.lib.enums import TA_CENTER, TA_RIGHT
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+from reportlab.pdfbase.ttfonts import TTFError, TTFont
 from reportlab.platypus import KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
 from fieldops.models import Channel
 from gridmap.models import Level
-from gridmap.spreadsheets import as_text
+from gridmap.spreadsheets import cell_of
 
 from .facts import COUNTS
 from .indicators import INDICATORS
 from .models import Bulletin
 
+log = logging.getLogger(__name__)
 SHOWN_COUNTS = (
     *(
         "reports",
@@ -53,20 +58,25 @@ LEAGUE = ("closing_rate", "closed_on_time_rate", "overdue_rate", "rework_rate", 
 RANKED_BY = "closed_on_time_rate"
 MOST_CLASSES = 15
 INK, PALE = "0B5A8F", "EAF0F5"
-# One of the fonts that every reader of PDF has or replaces for simplified Chinese: nothing is embedded.
-FONT = "STSong-Light"
+FONT = "Bulletin"
+# Without the embedded font: one by name, which most readers of PDF replace and some show as nothing.
+FONT_BY_NAME = "STSong-Light"
 _NO_TITLE = re.compile(r"[:\\/?*\[\]]")  # what Excel takes for something else
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table: its heading, columns and rows; `percents` are columns of fractions, `chart` the column that is drawn."""
+    """A table: its heading, columns and rows.
+
+    `percents` are columns of fractions, `change` the column that tells differences, `chart` the one that is drawn.
+    """
 
     title: str
     headings: list[str]
     rows: list[list[Any]]
     percents: tuple[int, ...] = ()
     chart: int | None = None
+    change: int | None = None
 
 
 def title_of(bulletin: Bulletin) -> str:
@@ -96,19 +106,21 @@ def as_workbook(bulletin: Bulletin) -> bytes:
     book.remove(book.active)
     for sheet in sheets_of(bulletin):
         page = book.create_sheet(_NO_TITLE.sub(" ", sheet.title)[:31])
-        page.append([as_text(title_of(bulletin))])
+        page.append([cell_of(title_of(bulletin))])
         page["A1"].font = Font(bold=True, size=13)
         page.append([_as_of(bulletin)])
         page.append([])
-        page.append([as_text(heading) for heading in sheet.headings])
+        page.append([cell_of(heading) for heading in sheet.headings])
         for values in sheet.rows:
-            page.append([as_text(value) for value in values])
+            page.append([cell_of(value) for value in values])
         for cell in page[4]:
             cell.font, cell.fill = Font(bold=True), PatternFill("solid", fgColor=PALE)
             cell.alignment = Alignment(wrap_text=True, vertical="top")
         for column in sheet.percents:
             for row in range(5, 5 + len(sheet.rows)):
-                page.cell(row, column + 1).number_format = "0.00%"
+                page.cell(row, column + 1).number_format = (
+                    "+0.00%;-0.00%;0.00%" if column == sheet.change else "0.00%"
+                )
         page.freeze_panes = "B5"
         page.column_dimensions["A"].width = 34
         for column in range(2, len(sheet.headings) + 1):
@@ -124,8 +136,7 @@ def as_workbook(bulletin: Bulletin) -> bytes:
 
 def as_pdf(bulletin: Bulletin) -> bytes:
     """A4: a table after the other, charts below them."""
-    if FONT not in pdfmetrics.getRegisteredFontNames():
-        pdfmetrics.registerFont(UnicodeCIDFont(FONT))
+    font = _font()
     title = title_of(bulletin)
     told = BytesIO()
     document = SimpleDocTemplate(
@@ -138,22 +149,30 @@ def as_pdf(bulletin: Bulletin) -> bytes:
         topMargin=16 * mm,
         bottomMargin=16 * mm,
     )
-    text = ParagraphStyle("text", fontName=FONT, fontSize=9, leading=12, wordWrap="CJK")
+    text = ParagraphStyle("text", fontName=font, fontSize=9, leading=12, wordWrap="CJK")
     head = ParagraphStyle("head", parent=text, fontSize=16, leading=22, textColor=f"#{INK}")
-    part = ParagraphStyle("part", parent=text, fontSize=12, leading=16, spaceBefore=10, spaceAfter=4)
+    note = ParagraphStyle("note", parent=text, fontSize=8, alignment=TA_CENTER)
+    part = ParagraphStyle(
+        "part", parent=text, fontSize=12, leading=16, spaceBefore=10, spaceAfter=4, keepWithNext=1
+    )
+
+    def numbered(canvas: Any, page: Any) -> None:
+        canvas.setFont(font, 8)
+        canvas.drawCentredString(A4[0] / 2, 9 * mm, str(page.page))
+
     story: list[Any] = [Paragraph(escape(title), head), Paragraph(escape(_as_of(bulletin)), text)]
     for sheet in sheets_of(bulletin):
         if not sheet.rows:
             continue
-        heading = Paragraph(escape(sheet.title), part)
-        table = _pdf_table(sheet, text, document.width)
-        if len(sheet.rows) <= 25:
-            story.append(KeepTogether([heading, table]))
-        else:
-            story += [heading, table]
+        story += [Paragraph(escape(sheet.title), part), _pdf_table(sheet, text, document.width)]
         if sheet.chart is not None:
-            story += [Spacer(1, 6), _pdf_chart(sheet, sheet.chart, document.width)]
-    document.build(story)
+            caption = Paragraph(
+                escape(sheet.headings[sheet.chart] + (" (%)" if sheet.chart in sheet.percents else "")), note
+            )
+            story.append(
+                KeepTogether([Spacer(1, 6), caption, _pdf_chart(sheet, sheet.chart, document.width, font)])
+            )
+    document.build(story, onFirstPage=numbered, onLaterPages=numbered)
     return told.getvalue()
 
 
@@ -169,8 +188,8 @@ def _indicators(figures: dict[str, Any]) -> Sheet:
         above, below = one.numerator, one.denominator(choice)
         parts = f"{above.of(_all(figures['whole'])):g} / {below.of(_all(figures['whole'])):g}"
         rows.append([str(one.label), now, then, change, parts])
-    headings = [_("Indicator"), _("This period"), _("Period before"), _("Change"), _("Counted")]
-    return Sheet(_("Key figures"), headings, rows, percents=(1, 2, 3))
+    headings = [_("Indicator"), _("This period"), _("Period before"), _("Change in points"), _("Counted")]
+    return Sheet(_("Key figures"), headings, rows, percents=(1, 2, 3), change=3)
 
 
 def _counts(figures: dict[str, Any]) -> Sheet:
@@ -179,7 +198,9 @@ def _counts(figures: dict[str, Any]) -> Sheet:
         [str(COUNTS[code].label), whole[code], before[code], whole[code] - before[code]]
         for code in SHOWN_COUNTS
     ]
-    return Sheet(_("Counts"), [_("Count"), _("This period"), _("Period before"), _("Change")], rows)
+    return Sheet(
+        _("Counts"), [_("Count"), _("This period"), _("Period before"), _("Difference")], rows, change=3
+    )
 
 
 def _league(title: str, lines: Sequence[dict[str, Any]], denominators: dict[str, str]) -> Sheet:
@@ -225,7 +246,7 @@ def _most(title: str, lines: list[dict[str, Any]]) -> Sheet:
         [_name_in(line), line["counts"].get("reported", 0), line["counts"].get("overdue", 0)]
         for line in lines
     ]
-    rows.sort(key=lambda row: (-row[1], row[0]))
+    rows = sorted((row for row in rows if row[1]), key=lambda row: (-row[1], row[0]))
     headings = [title, *(str(COUNTS[code].label) for code in ("reported", "overdue"))]
     return Sheet(_("Most frequent classes"), headings, rows[:MOST_CLASSES], chart=1)
 
@@ -236,7 +257,7 @@ def _channels(figures: dict[str, Any]) -> Sheet:
         [labels.get(line["key"], line["key"]), line["counts"].get("reports", 0)]
         for line in figures["channels"]
     ]
-    rows.sort(key=lambda row: (-row[1], row[0]))
+    rows = sorted((row for row in rows if row[1]), key=lambda row: (-row[1], row[0]))
     return Sheet(_("Channels"), [_("Channel"), str(COUNTS["reports"].label)], rows, chart=1)
 
 
@@ -285,16 +306,28 @@ def _excel_chart(page: Any, sheet: Sheet, column: int) -> BarChart:
     return chart
 
 
+def _font() -> str:
+    """The name of the font, registered once; the characters that a document uses are embedded in it."""
+    for name in (FONT, FONT_BY_NAME):
+        if name in pdfmetrics.getRegisteredFontNames():
+            return name
+    try:
+        pdfmetrics.registerFont(TTFont(FONT, settings.PDF_FONT, subfontIndex=0))
+    except TTFError:
+        log.exception("no font is embedded in bulletins: PDF_FONT cannot be used")
+        pdfmetrics.registerFont(UnicodeCIDFont(FONT_BY_NAME))
+        return FONT_BY_NAME
+    return FONT
+
+
 def _pdf_table(sheet: Sheet, text: ParagraphStyle, width: float) -> Table:
     first = 0.3 * width
     widths = [first, *([(width - first) / (len(sheet.headings) - 1)] * (len(sheet.headings) - 1))]
-    rows = [[Paragraph(escape(heading), text) for heading in sheet.headings]]
-    rows += [
-        [
-            Paragraph(escape(_in_words(value, column in sheet.percents)), text)
-            for column, value in enumerate(row)
-        ]
-        for row in sheet.rows
+    number = ParagraphStyle("number", parent=text, alignment=TA_RIGHT)
+    styles = [text, *([number] * (len(sheet.headings) - 1))]
+    rows = [
+        [Paragraph(escape(told), style) for told, style in zip(line, styles, strict=True)]
+        for line in _in_words(sheet)
     ]
     table = Table(rows, widths, repeatRows=1)
     table.setStyle(
@@ -311,7 +344,7 @@ def _pdf_table(sheet: Sheet, text: ParagraphStyle, width: float) -> Table:
     return table
 
 
-def _pdf_chart(sheet: Sheet, column: int, width: float) -> Drawing:
+def _pdf_chart(sheet: Sheet, column: int, width: float, font: str) -> Drawing:
     shown = sheet.rows[:20]
     factor = 100 if column in sheet.percents else 1
     values = [factor * (row[column] or 0) for row in shown]
@@ -320,8 +353,8 @@ def _pdf_chart(sheet: Sheet, column: int, width: float) -> Drawing:
     chart = HorizontalBarChart()
     chart.x, chart.y, chart.width, chart.height = 0.3 * width, 18, 0.66 * width, height - 24
     chart.data = [list(reversed(values))]
-    chart.categoryAxis.categoryNames = [row[0] for row in reversed(shown)]
-    chart.categoryAxis.labels.fontName = chart.valueAxis.labels.fontName = FONT
+    chart.categoryAxis.categoryNames = [_shortened(row[0], font, chart.x - 8) for row in reversed(shown)]
+    chart.categoryAxis.labels.fontName = chart.valueAxis.labels.fontName = font
     chart.categoryAxis.labels.fontSize = chart.valueAxis.labels.fontSize = 8
     chart.valueAxis.valueMin = 0
     chart.valueAxis.valueMax = 100 if factor == 100 else max(1, *values) * 1.1
@@ -331,7 +364,25 @@ def _pdf_chart(sheet: Sheet, column: int, width: float) -> Drawing:
     return drawing
 
 
-def _in_words(value: Any, percent: bool) -> str:
-    if value is None or value == "":
-        return "–"
-    return f"{100 * value:.2f} %" if percent else str(value)
+def _shortened(name: str, font: str, width: float) -> str:
+    """As much of a name as has room beside its bar; the table above has all of it."""
+    if pdfmetrics.stringWidth(name, font, 8) <= width:
+        return name
+    while name and pdfmetrics.stringWidth(f"{name}…", font, 8) > width:
+        name = name[:-1]
+    return f"{name}…"
+
+
+def _in_words(sheet: Sheet) -> list[list[str]]:
+    """Headings and rows; a change of a share is told in percentage points."""
+
+    def told(value: Any, column: int) -> str:
+        if value is None or value == "":
+            return "–"
+        if column == sheet.change:
+            words = f"{100 * value:+.2f}" if column in sheet.percents else f"{value:+d}"
+            return words if words.strip("+-0.") else words.lstrip("+-")
+        return f"{100 * value:.2f} %" if column in sheet.percents else str(value)
+
+    rows = [[told(value, column) for column, value in enumerate(row)] for row in sheet.rows]
+    return [sheet.headings, *rows]

@@ -10,7 +10,7 @@ from django.db.models import F, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from fieldops.errors import Conflict, NotFound, NotPermitted, Unprocessable
-from fieldops.lifecycle import lock_event, now
+from fieldops.lifecycle import has_words, lock_event, now
 from fieldops.models import Event, Post, User
 from fieldops.rights import covers, current_posts, events_visible_to
 from fieldops.status import Role
@@ -58,7 +58,7 @@ def ask(event_id: UUID, *, by: User, reason: str) -> Exclusion:
     """
     event = lock_event(events_visible_to(by), event_id)
     _check_role(by, event, FIGURE_ROLES)
-    if not reason.strip():
+    if not has_words(reason):
         raise ReasonNeeded
     if event.exclusions.exclude(approved=False).exists():
         raise AlreadyExcluded
@@ -79,7 +79,7 @@ def decide(exclusion_id: int, *, by: User, approved: bool, note: str = "") -> Ex
         raise AlreadyDecided
     if found.asked_by_id == by.pk:
         raise OwnExclusion
-    if not approved and not note.strip():
+    if not approved and not has_words(note):
         raise ReasonNeeded
     found.approved, found.decided_by, found.decided_at, found.note = approved, by, now(), note.strip()
     found.save(update_fields=["approved", "decided_by", "decided_at", "note"])

@@ -94,7 +94,7 @@ COUNTS = {
             _("Checked on site"),
             _when(f"voided_at IS NULL AND {_in('handled_at')} AND checked_at >= handled_at"),
         ),
-        Count("returns", _("Sent back"), f"CASE WHEN {_in('returned_at')} THEN returns ELSE 0 END"),
+        Count("returns", _("Sent back"), "returns_in"),
         Count("ping_pong", _("Sent back twice and more"), _when(f"{_in('returned_at')} AND returns > 1")),
         Count("reopened", _("Reopened"), _when(_in("reopened_at"))),
         Count("asked_back", _("Reporters asked back"), "asked_back"),
@@ -141,6 +141,7 @@ steps AS (
         max(t.version) FILTER (WHERE t.kind = 'separate') AS separating,
         max(t.occurred_at) FILTER (WHERE t.to_status = 'closed' AND t.from_status <> 'closed') AS closed_last,
         count(*) FILTER (WHERE t.kind = 'send_back') AS returns,
+        count(*) FILTER (WHERE t.kind = 'send_back' AND t.occurred_at >= %(begin)s) AS returns_in,
         count(*) FILTER (WHERE t.kind = 'recall') AS recalls,
         count(*) FILTER (WHERE t.kind = 'extend') AS extensions,
         count(*) FILTER (WHERE t.kind = 'rework') AS reworks

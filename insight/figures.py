@@ -1,7 +1,7 @@
 """The figures of a period: by organisation, department, class or person; and the cases behind each of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from gridmap.models import CHAIN, District, GridUnit, Level
 from .facts import COUNTS, LEVELS, case_facts
 from .models import DenominatorChoice
 
-MOST_CASES = 1000
+CASES_A_PAGE = 200
 DIMENSIONS = {
     "department": "department_id",
     "post": "post_id",
@@ -53,11 +53,14 @@ def period_of(first: date, last: date, district: District, *, as_of: datetime | 
 class Scope:
     """Which cases are looked at: those that fit all that is given. `unit` stands for its whole subtree.
 
-    `within` is the area the reader answers for: several subtrees, one of which has to fit; None for everywhere.
+    `row` is the organisation of one row of a table: a regional group's streets may lie in other groups, too, so that
+    it narrows `unit` and does not replace it. `within` is the area the reader answers for: several subtrees, one of
+    which has to fit; None for everywhere.
     """
 
     district: str
     unit: GridUnit | None = None
+    row: GridUnit | None = None
     department: int | None = None
     post: int | None = None
     event_class: int | None = None
@@ -67,10 +70,12 @@ class Scope:
 
     def condition(self) -> tuple[str, dict[str, Any]]:
         """In SQL over `facts`."""
-        parts, values = [], {}
-        if self.unit is not None:
-            parts.append(f"{_column(self.unit)} = %(unit)s")
-            values["unit"] = self.unit.pk
+        parts: list[str] = []
+        values: dict[str, Any] = {}
+        for name, unit in (("unit", self.unit), ("row", self.row)):
+            if unit is not None:
+                parts.append(f"{_column(unit)} = %({name})s")
+                values[name] = unit.pk
         if self.within is not None:
             ored = " OR ".join(
                 f"{_column(unit)} = %(within{number})s" for number, unit in enumerate(self.within)
@@ -78,7 +83,7 @@ class Scope:
             parts.append(f"({ored or 'false'})")
             values |= {f"within{number}": unit.pk for number, unit in enumerate(self.within)}
         for name in ("department", "post", "event_class", "channel"):
-            if getattr(self, name):
+            if getattr(self, name) not in (None, ""):
                 parts.append(f"{'channel' if name == 'channel' else name + '_id'} = %({name})s")
                 values[name] = getattr(self, name)
         if self.person is not None:
@@ -130,30 +135,52 @@ def count_all(period: Period, scope: Scope) -> Line:
     return Line(None, None, _counts(row))
 
 
-def cases_behind(codes: Sequence[str], period: Period, scope: Scope) -> list[UUID]:
-    """The cases that bring anything to one of these counts, newest report first; at most 1,000.
+@dataclass(frozen=True)
+class Behind:
+    """What a number was counted from: how many cases, what they bring together, and what each of one page brings."""
+
+    total: int
+    sums: dict[str, int]
+    cases: dict[UUID, dict[str, int]]
+
+
+def cases_behind(codes: Sequence[str], period: Period, scope: Scope, *, page: int = 1) -> Behind:
+    """The cases that bring anything to one of these counts, newest report first, 200 a page; one statement.
 
     Raises KeyError for an unknown count.
     """
+    codes = list(dict.fromkeys(codes))
+    brings = ", ".join(
+        f"coalesce({COUNTS[code].sql}, 0)::bigint AS n{place}" for place, code in enumerate(codes)
+    )
+    numbers = [f"n{place}" for place in range(len(codes))]
     anything = " OR ".join(f"{COUNTS[code].sql} > 0" for code in codes)
+    sums = ", ".join(f"coalesce(sum({number}), 0)::bigint" for number in numbers)
+    first = CASES_A_PAGE * (page - 1)
     rows = _run(
-        f"SELECT event_id FROM facts WHERE {{where}} AND ({anything}) "  # noqa: S608
-        f"ORDER BY reported_at DESC, event_id LIMIT {MOST_CASES}",
+        f", found AS (SELECT event_id, reported_at, {brings} FROM facts WHERE {{where}} AND ({anything})), "  # noqa: S608
+        f"whole AS (SELECT count(*), {sums} FROM found), "
+        f"shown AS (SELECT * FROM found ORDER BY reported_at DESC, event_id LIMIT {CASES_A_PAGE} OFFSET {first}) "
+        f"SELECT event_id, {', '.join(numbers)}, whole.* FROM whole LEFT JOIN shown ON true "
+        "ORDER BY reported_at DESC, event_id",
         period,
         scope,
     )
-    return [row[0] for row in rows]
+    total, *together = rows[0][-1 - len(codes) :]
+    cases = {row[0]: dict(zip(codes, row[1:], strict=False)) for row in rows if row[0] is not None}
+    return Behind(total, dict(zip(codes, together, strict=True)), cases)
+
+
+def all_behind(code: str, period: Period, scope: Scope) -> list[UUID]:
+    """Every case that brings anything to a count, in no order. Raises KeyError for an unknown count."""
+    sql = f"SELECT event_id FROM facts WHERE {{where}} AND {COUNTS[code].sql} > 0"  # noqa: S608
+    return [key for (key,) in _run(sql, period, scope)]
 
 
 def denominators_of(district: str) -> dict[str, str]:
     """What the district chose, by indicator; one statement."""
     chosen = DenominatorChoice.objects.filter(district=district)
     return dict(chosen.values_list("indicator", "denominator"))
-
-
-def of_unit(scope: Scope, unit: GridUnit) -> Scope:
-    """The same, of one organisation."""
-    return replace(scope, unit=unit)
 
 
 _SUMS = ", ".join(f"coalesce(sum({count.sql}), 0)::bigint" for count in COUNTS.values())

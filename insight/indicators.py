@@ -238,7 +238,7 @@ def satisfaction_rate(n: Any) -> Fraction:
 
 @indicator(_("Return rate"), better=Better.LOWER)
 def return_rate(n: Any) -> Fraction:
-    """回退率. Times a case was sent back, of the cases first dispatched in the period."""
+    """回退率. Times a case was sent back in the period, of the cases first dispatched in the period."""
     return n.returns, n.to_dispatch
 
 

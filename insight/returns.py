@@ -2,18 +2,15 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import or_
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models import F, OuterRef, Subquery, Value
+from django.db.models.functions import Concat
 
 from fieldops.models import Part, WorkOrder
-from fieldops.rights import in_area
 
-from .figures import Period, Scope
-from .models import Exclusion
+from .figures import Period, Scope, all_behind
 from .tables import names_of
 
 
@@ -35,14 +32,13 @@ class Pair:
 
 
 def ping_pong(period: Period, scope: Scope) -> list[Pair]:
-    """The pairs between which work was passed on in a period, the most frequent first; of the scope, its areas count.
+    """The pairs between which work was passed on in a period, the most frequent first, of the cases of the scope.
 
     Only what somebody else got by the end of the period counts: a department that gets its case again is in no pair.
-    Cases that are excluded count in none. Three statements.
+    Which cases, say the figures: of the area they lay in then, without those excluded. Three statements.
     """
     rows = _passed_on(period, scope)
     departments = names_of("department", {key for row in rows for key in (row["department"], row["next"])})
-    classes = names_of("class", {row["event__event_class"] for row in rows})
     pairs: dict[tuple[int, int], Pair] = {}
     for row in rows:
         one, other = sorted((row["department"], row["next"]), key=lambda key: (departments[key], key))
@@ -51,7 +47,7 @@ def ping_pong(period: Period, scope: Scope) -> list[Pair]:
             pair.there += 1
         else:
             pair.back += 1
-        pair.classes[classes[row["event__event_class"]]] += 1
+        pair.classes[row["class"]] += 1
         pair.cases.setdefault(row["event"], row["event__number"])
     return sorted(pairs.values(), key=lambda pair: (-pair.times, pair.names))
 
@@ -60,22 +56,22 @@ def _passed_on(period: Period, scope: Scope) -> list[Any]:
     until = min(period.end, period.as_of)
     leading = WorkOrder.objects.filter(part=Part.LEAD, dispatched_at__lt=until)
     following = leading.filter(event=OuterRef("event"), dispatched_at__gt=OuterRef("sent_back_at"))
-    excluded = Exclusion.objects.filter(approved=True, decided_at__lte=period.as_of)
     return list(
-        leading.filter(_within(scope), sent_back_at__gte=period.begin, sent_back_at__lt=until)
+        leading.filter(sent_back_at__gte=period.begin, sent_back_at__lt=until)
+        .filter(event__in=all_behind("returns", period, scope))
         .annotate(next=Subquery(following.order_by("dispatched_at").values("department")[:1]))
+        .annotate(
+            **{
+                "class": Concat(
+                    "event__event_class__major",
+                    "event__event_class__minor",
+                    Value(" "),
+                    "event__event_class__name",
+                )
+            }
+        )
         .filter(next__isnull=False)
         .exclude(next=F("department"))
-        .exclude(event__in=excluded.values("event"))
         .order_by("-sent_back_at")
-        .values("event", "event__number", "event__event_class", "department", "next")
+        .values("event", "event__number", "class", "department", "next")
     )
-
-
-def _within(scope: Scope) -> Q:
-    found = Q(event__district=scope.district)
-    if scope.unit is not None:
-        found &= in_area(scope.unit, "event__")
-    if scope.within is not None:
-        found &= reduce(or_, (in_area(unit, "event__") for unit in scope.within), Q(pk__in=[]))
-    return found

@@ -9,11 +9,12 @@ from typing import Any
 
 from fieldops.models import Holding
 from fieldops.status import Role
-from gridmap.models import CHAIN, Cell, Department, GridUnit, Level
+from gridmap.models import CHAIN, Cell, GridUnit, Level
 
 from .figures import Line, Period, Scope, count_by, count_by_level, denominators_of
 from .indicators import INDICATORS, VOLUME, Better
 from .models import Grade, ScorePart, Subject, VolumeBand
+from .tables import names_of
 
 USUAL_PARTS: Mapping[Subject, Mapping[str, float]] = {
     Subject.DEPARTMENT: {
@@ -62,7 +63,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Score:
-    """The weighted mean of the parts that could be judged, 0 to 100, and its grade; None without any."""
+    """The weighted mean of the parts that could be judged, 0 to 100, and its grade; None without any, or any case."""
 
     key: int
     name: str
@@ -101,9 +102,9 @@ def score_departments(period: Period, scope: Scope) -> list[Score]:
     rules = rules_of(scope.district, Subject.DEPARTMENT)
     lines = {line.of: line for line in count_by("department", period, scope) if line.of is not None}
     scores = []
-    for department in Department.objects.filter(pk__in=lines):
-        found = {"department": (lines[department.pk], str(department.pk))}
-        scores.append(_score(department.pk, department.name, rules, found, {}, "department"))
+    for key, name in names_of("department", lines).items():
+        found = {"department": (lines[key], str(key))}
+        scores.append(_score(key, name, rules, found, {}, "department"))
     return _best_first(scores)
 
 
@@ -170,6 +171,8 @@ def _score(
         line, row = found.get(by, (None, ""))
         parts.append(_part(code, weight, rules, line, by, row))
     judged = [part for part in parts if part.points is not None]
+    if not any(part.above or part.below for part in judged):
+        judged = []  # no case at all: nobody is good or bad for that
     weights = sum(part.weight for part in judged)
     points = sum(part.weight * (part.points or 0) for part in judged) / weights if weights else None
     reached = next(((n, c) for at, n, c in rules.grades if points is not None and points >= at), ("", ""))

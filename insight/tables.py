@@ -1,12 +1,14 @@
 """Figures as a table that people read: named lines, an indicator a column, each with what was divided by what."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from django.db.models import Exists, OuterRef
 from django.utils.translation import get_language
 
-from fieldops.models import Channel, EventClass, Post, User
+from fieldops.models import Channel, EventClass, Holding, Post, User
+from fieldops.queries import masked_name
 from fieldops.status import Role
 from gridmap.models import Department, GridUnit, Level
 
@@ -48,9 +50,15 @@ class Table:
     rows: list[Row]
 
 
+def reading_posts(posts: Sequence[Post]) -> list[Post]:
+    """Those that read figures, of one district: where somebody has posts in several, of the first."""
+    reading = [post for post in posts if post.role in FIGURE_ROLES]
+    return [post for post in reading if post.district_id == reading[0].district_id]
+
+
 def area_of(posts: Sequence[Post]) -> tuple[GridUnit, ...] | None:
-    """What these posts may see figures of: subtrees, none (an empty tuple), or None for the whole district."""
-    units = tuple(post.unit for post in posts if post.role in FIGURE_ROLES)
+    """What these posts may see figures of: subtrees, none (an empty tuple), or None for the whole of their district."""
+    units = tuple(post.unit for post in reading_posts(posts))
     return None if any(unit.level == Level.DISTRICT_COMMITTEE for unit in units) else units
 
 
@@ -78,16 +86,15 @@ def tabulate(by: str, period: Period, scope: Scope, *, codes: Sequence[str] = ()
 def narrow(scope: Scope, by: str, key: str) -> Scope:
     """The scope of one row. Raises ValueError or GridUnit.DoesNotExist for a row that cannot be."""
     if by in LEVELS:
-        return _with(scope, unit=GridUnit.objects.defer("boundary").get(pk=int(key), district=scope.district))
+        return replace(
+            scope, row=GridUnit.objects.defer("boundary").get(pk=int(key), district=scope.district)
+        )
     if by in PEOPLE:
-        return _with(scope, person=(by, int(key)))
+        return replace(scope, person=(by, int(key)))
     if by == "channel":
-        return _with(scope, channel=Channel(key).value)
-    return _with(scope, **{"event_class" if by == "class" else by: int(key)})
-
-
-def _with(scope: Scope, **narrowed: Any) -> Scope:
-    return Scope(**{**vars(scope), **narrowed})
+        return replace(scope, channel=Channel(key).value)
+    field = "event_class" if by == "class" else by
+    return replace(scope, **{field: int(key)})  # type: ignore[arg-type]
 
 
 def _figure(one: Indicator, line: Line, choice: str) -> Figure:
@@ -103,7 +110,10 @@ def _figure(one: Indicator, line: Line, choice: str) -> Figure:
 
 
 def names_of(by: str, keys: Iterable[Any]) -> dict[Any, str]:
-    """What the rows of a table by one of BY are called in the reader's language; one statement at most."""
+    """What the rows of a table by one of BY are called in the reader's language; one statement at most.
+
+    Of the public only the first character of a name is told, as with a case.
+    """
     english = (get_language() or "").startswith("en")
     if by in LEVELS:
         units = GridUnit.objects.filter(pk__in=keys).defer("boundary")
@@ -118,4 +128,6 @@ def names_of(by: str, keys: Iterable[Any]) -> dict[Any, str]:
         return {one.pk: f"{one.code} {one.name}" for one in EventClass.objects.filter(pk__in=keys)}
     if by == "channel":
         return {one.value: str(one.label) for one in Channel}
-    return {one.pk: str(one) for one in User.objects.filter(pk__in=keys)}
+    staff = Holding.objects.filter(user=OuterRef("pk")).exclude(post__role=Role.RESIDENT)
+    people = User.objects.filter(pk__in=keys).annotate(staff=Exists(staff))
+    return {one.pk: str(one) if one.staff else masked_name(str(one)) for one in people}

@@ -65,9 +65,10 @@ missing_packages() {
     find_python || echo python3 python3-venv
     [ -n "${DATABASE_URL:-}" ] || has_postgis || echo postgresql-15 postgresql-15-postgis-3
     [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
+    # Bulletins embed it (PDF_FONT), pages show it.
+    [ -e /usr/share/fonts/truetype/wqy/wqy-microhei.ttc ] || echo fonts-wqy-microhei
     if [ "${browser:-no}" = yes ]; then
         command -v chromium >/dev/null || echo chromium
-        fc-list :lang=zh 2>/dev/null | grep -q . || echo fonts-wqy-microhei
     fi
 }
 

@@ -6,14 +6,27 @@ What is dispatched stays where it is until it is assigned again; so owners are t
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.contrib.postgres.aggregates import StringAgg
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext_lazy as _
 
 from fieldops.clocks.stages import STAGE_OF
+from fieldops.elements.streets import chiefs_now
 from fieldops.lifecycle import now
-from fieldops.models import CheckPolicy, Event, EventClass, Holding, IntakePolicy, Party, Report, WorkOrder
+from fieldops.models import (
+    CallBack,
+    CallBackPolicy,
+    CheckPolicy,
+    Event,
+    EventClass,
+    Holding,
+    IntakePolicy,
+    Party,
+    Report,
+    WorkOrder,
+)
 from fieldops.responsibility.assignment import rules_for
 from fieldops.responsibility.coverage import pairs
 from fieldops.steps.checks import most_specific
@@ -21,6 +34,7 @@ from fieldops.steps.reckoning import RUNNING, deadlines_under, rules_of
 from fieldops.steps.supervision import due_by_rule
 from gridmap.administration import Forecast, Moved
 from gridmap.models import CHAIN, Department, District
+from gridmap.segments import segments_by_nearness
 
 MOST_CASES = 2000  # whose deadlines are computed for one page
 MOVING = {"due_at": _("(case)"), "stage_due_at": _("(stage)")}
@@ -152,10 +166,38 @@ def _checkers() -> dict[str, str]:
     return told
 
 
+def _reopenable() -> dict[str, str]:
+    """Until when those who were asked back and have not answered may have their case reopened."""
+    policies = {one.district_id: one for one in CallBackPolicy.objects.all()}
+    waiting = CallBack.objects.filter(answered_at__isnull=True, timed_out_at__isnull=True).order_by(
+        "closed_at"
+    )
+    told = {}
+    for one in waiting.select_related("event__district")[:MOST_CASES]:
+        days = policies.get(one.event.district_id, CallBackPolicy())
+        zone = ZoneInfo(one.event.district.time_zone)
+        told[one.event.number] = f"{(one.closed_at + days.reopens).astimezone(zone):%Y-%m-%d}"
+    return told
+
+
+def _chiefs() -> dict[str, str]:
+    """On which street chief's segment open cases are."""
+    nearest = segments_by_nearness(OuterRef("point"), district=OuterRef("district"))
+    events = Event.objects.filter(is_open=True).annotate(segment=Subquery(nearest.values("pk")[:1]))
+    chiefs = {one.segment_id: one.post for one in chiefs_now().select_related("post")}
+    told = {}
+    for event in events.select_related("cell").defer("cell__boundary").order_by("pk")[:MOST_CASES]:
+        post = chiefs.get(event.segment)
+        told[event.number] = post.name if post and post.unit_id in event.cell.unit_ids else ""
+    return told
+
+
 OWNERS = Forecast(_("Open cases for which the rules name another department"), compared(_owners))
 PAIRS = Forecast(_("Classes in streets that go to another department"), compared(_pairs))
 DEADLINES = Forecast(_("Deadlines of open cases that move"), _deadlines)
 HOLDERS = Forecast(_("Open work that somebody else holds then"), compared(_holders))
 WAYS_IN = Forecast(_("Channels (reports of the last 30 days) that go another way"), compared(_ways_in))
 CARDS = Forecast(_("Cards that the next scan gives"), compared(_cards))
+REOPENABLE = Forecast(_("Cases asked about that may be reopened until another day"), compared(_reopenable))
+CHIEFS = Forecast(_("Open cases that are on another street chief's segment"), compared(_chiefs))
 CHECKERS = Forecast(_("Classes (open cases) that somebody else checks then"), compared(_checkers))

@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from fieldops.models import Event, Post, User
 from fieldops.status import Role
-from fieldops.steps import desk, fieldwork
+from fieldops.steps import desk, fieldwork, moving
+from gridmap.models import Cell
 from insight import exclusions
 from insight.figures import Period, Scope
 from insight.returns import Pair, ping_pong
@@ -63,6 +64,20 @@ def test_only_the_area_counts_and_what_is_excluded_does_not(
     asked = exclusions.ask(passed_on.pk, by=shift_leader, reason="演练")
     exclusions.decide(asked.pk, by=leader, approved=True)
     assert pairs_of(passed_on) == []
+
+
+def test_a_past_return_is_its_areas_wherever_the_case_lies_now(passed_on: Event, dispatcher: User) -> None:
+    street, then = passed_on.cell.street, timezone.now()
+    desk.recall(passed_on.pk, by=dispatcher, reason="位置有误")
+    elsewhere = Cell.objects.in_force().exclude(street=street).order_by("code")[0]
+    moving.move_to_cell(passed_on.pk, by=dispatcher, code=elsewhere.code, reason="位置有误")
+    for as_of, where in ((then, street), (timezone.now(), elsewhere.street)):
+        period = Period(passed_on.received_at - timedelta(hours=1), as_of + timedelta(hours=1), as_of)
+        found = {
+            unit.pk: len(ping_pong(period, Scope(passed_on.district_id, within=(unit,))))
+            for unit in (street, elsewhere.street)
+        }
+        assert {key for key, pairs in found.items() if pairs} == {where.pk}
 
 
 def test_three_statements(passed_on: Event, django_assert_num_queries: Any) -> None:

@@ -104,3 +104,8 @@ def test_a_formula_in_a_name_is_text_in_the_sheet() -> None:
     sheet = load_workbook(BytesIO(workbook(["name"], [["=cmd|' /C calc'!A0"]]))).active
     assert sheet["A2"].data_type == "s"
     assert sheet["A2"].value == "'=cmd|' /C calc'!A0"
+
+
+def test_what_no_workbook_can_hold_is_left_out() -> None:
+    sheet = load_workbook(BytesIO(workbook(["name"], [["\x0b=1+1\x00"]]))).active
+    assert (sheet["A2"].data_type, sheet["A2"].value) == ("s", "'=1+1")

@@ -1,7 +1,9 @@
 """Bulletins: made once each, as of one moment, from the counts of all figures; documents that say what was counted."""
 
 import io
+import re
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -11,14 +13,13 @@ from django.utils import timezone
 from django.utils.translation import override
 from openpyxl import load_workbook
 from reportlab import rl_config
-from reportlab.pdfbase import pdfmetrics
 
 from benchmarks._lives import make_lives, store, world_of
 from fieldops.models import Post, User
 from fieldops.status import Role
 from gridmap.models import District, GridUnit, Level
-from insight import bulletins
-from insight.documents import FONT, as_pdf, as_workbook, sheets_of
+from insight import bulletins, documents
+from insight.documents import as_pdf, as_workbook, sheets_of
 from insight.figures import Scope, count_all, period_of
 from insight.models import Bulletin, BulletinKind
 from insight.tables import tabulate
@@ -147,8 +148,52 @@ def test_the_documents_tell_what_was_counted(
         assert league[row.name][3] == values["closing_rate"]
         assert league[row.name][4] == values["closed_on_time_rate"]
     rate = counts["closed"] / counts["to_close"]
+    assert b"/FontFile2" in pdf, "its characters are embedded: they show without a Chinese font, too"
+    words = words_of(pdf)
     for text in (f"{100 * rate:.2f} %", "结案率" if language == "zh-hans" else "Closing rate"):
-        assert pdfmetrics.getFont(FONT).formatForPdf(text).encode("latin-1") in pdf
+        assert text in words
+    for name in league:
+        assert name.replace(" ", "") in "".join(words.split()), "long names are broken into lines"
+
+
+def words_of(pdf: bytes) -> str:
+    """What an uncompressed document writes, a line each time, by the tables that its embedded fonts bring along."""
+    objects = {
+        int(number): body for number, body in re.findall(rb"(\d+) 0 obj\n(.*?)\nendobj", pdf, re.DOTALL)
+    }
+    characters = {}
+    for body in objects.values():
+        for name, number in re.findall(rb"/(F\d+\+\d+) (\d+) 0 R", body):
+            table = int(re.search(rb"/ToUnicode (\d+) 0 R", objects[int(number)])[1])  # type: ignore[index]
+            pairs = re.findall(rb"<(\w{2})> <(\w{4})>", objects[table])
+            characters[name] = {int(code, 16): chr(int(one, 16)) for code, one in pairs}
+    told = []
+    for drawn in re.findall(rb"BT(.*?)ET", pdf, re.DOTALL):
+        line, font = "", b"F1"
+        for name, text in re.findall(
+            rb"/(F\d+(?:\+\d+)?) [\d.]+ Tf|\(((?:\\.|[^\\)])*)\) Tj", drawn, re.DOTALL
+        ):
+            font = name or font
+            codes = re.sub(rb"\\([0-7]{3}|.)", _escaped, text, flags=re.DOTALL)
+            line += "".join(characters[font].get(code, chr(code)) for code in codes)
+        told.append(line)
+    return "\n".join(told)
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    code = found[1]
+    if code.isdigit():
+        return bytes([int(code, 8)])
+    return {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}.get(code, code)
+
+
+def test_without_its_font_a_document_is_made_with_one_by_name(
+    month: Bulletin, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.PDF_FONT = "/nowhere.ttc"
+    monkeypatch.setattr(documents, "FONT", "Missing")
+    pdf = as_pdf(month)
+    assert b"/FontFile2" not in pdf and documents.FONT_BY_NAME.encode() in pdf
 
 
 def test_a_name_that_looks_like_a_formula_stays_text(month: Bulletin) -> None:

@@ -147,3 +147,24 @@ def test_the_list_costs_the_same_for_many(
             client.get("/api/command/exclusions")
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("reason", ["\0", "\u200b", " \u3164 "])
+def test_words_that_nobody_can_read_are_no_reason(
+    client: Client, dispatched: Event, shift_leader: User, leader: User, reason: str
+) -> None:
+    client.force_login(shift_leader)
+    asked = {"number": dispatched.number, "reason": reason}
+    assert client.post("/figures/exclusions", asked).status_code == 422
+    assert (
+        client.post(
+            "/figures/exclusions", {"number": f"{dispatched.number}\0\0", "reason": reason}
+        ).status_code
+        == 422
+    )
+    made = exclusions.ask(dispatched.pk, by=shift_leader, reason="系统演练")
+    client.force_login(leader)
+    refusal = {"approved": "false", "note": reason}
+    assert client.post(f"/figures/exclusions/{made.pk}", refusal).status_code == 422
+    made.refresh_from_db()
+    assert made.approved is None

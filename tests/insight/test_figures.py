@@ -1,6 +1,7 @@
 """Figures: published ones to the digit, denominators that differ, what is excluded, and what leads nowhere."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,24 +10,48 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Count
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.translation import override
 
-from benchmarks._lives import Life, Walker, World, store, world_of
+from benchmarks._lives import Life, Walker, World, make_lives, store, world_of
 from fieldops.geography.boundaries import apply_layout
 from fieldops.intake import Receipt
 from fieldops.lifecycle import Submission
-from fieldops.models import CheckPolicy, Event, EventClass, FilingCondition, Post, Rating, User
+from fieldops.models import (
+    CheckPolicy,
+    Event,
+    EventClass,
+    FilingCondition,
+    Holding,
+    Post,
+    Rating,
+    ResponsibilityRule,
+    StageLimit,
+    User,
+)
 from fieldops.status import Step
-from fieldops.steps import approvals, desk, fieldwork, followup, joint
+from fieldops.steps import approvals, desk, fieldwork, followup, joint, reckoning
 from gridmap.layouts import draft_layout, hand_over
-from gridmap.models import District, GridUnit, Level
+from gridmap.models import CalendarDay, Cell, District, GridUnit, Level
+from insight import exclusions
 from insight.describe import describe
 from insight.facts import COUNTS
-from insight.figures import Period, Scope, cases_behind, count_all, count_by, count_by_level, period_of
+from insight.figures import (
+    CASES_A_PAGE,
+    DIMENSIONS,
+    Period,
+    Scope,
+    cases_behind,
+    count_all,
+    count_by,
+    count_by_level,
+    period_of,
+)
 from insight.indicators import INDICATORS
 from insight.models import DenominatorChoice, Exclusion
+from insight.tables import BY, narrow, tabulate
 from tests.doing import handled_by, holder_of, key, photo_for
 
 DECEMBER = Period(
@@ -92,7 +117,14 @@ def test_tianmens_december_comes_out_to_the_digit(world: World, scope: Scope) ->
     assert (counts["to_close"], counts["closed"], counts["closed_in_time"]) == (972, 911, 737)
     assert percent("closing_rate", counts) == "93.72"
     assert percent("closed_on_time_rate", counts) == "75.82"
-    assert len(cases_behind(["closed_in_time"], DECEMBER, scope)) == 737
+    behind = cases_behind(["closed_in_time", "closed"], DECEMBER, scope, page=5)
+    assert (behind.total, behind.sums) == (911, {"closed_in_time": 737, "closed": 911})
+    assert len(behind.cases) == 911 - 4 * CASES_A_PAGE
+    paged = [
+        key for page in range(1, 6) for key in cases_behind(["closed"], DECEMBER, scope, page=page).cases
+    ]
+    assert len(set(paged)) == len(paged) == 911
+    assert cases_behind(["closed"], DECEMBER, scope, page=6).cases == {}
 
 
 def test_xinings_june_comes_out_to_the_digit(world: World, scope: Scope) -> None:
@@ -353,3 +385,87 @@ def test_figures_of_every_level_are_one_statement(dispatched: Event) -> None:
 def test_the_page_of_indicators_is_the_registry() -> None:
     with override("en"):
         assert Path(settings.BASE_DIR, "docs", "indicators.md").read_text(encoding="utf-8") == describe()
+
+
+def test_what_happens_and_is_decided_later_changes_no_past_figure(
+    dispatched: Event, dispatcher: User, shift_leader: User, supervisor: User
+) -> None:
+    """Later steps, and changes of calendar, limits, rules, holders, class: the past comes out as it was read then."""
+    day, then = local_day(), timezone.now()
+    district = dispatched.district
+
+    def read(as_of: datetime) -> dict[str, Any]:
+        period = period_of(day, day, district, as_of=as_of)
+        found = {
+            by: {one.of: one.counts for one in count_by(by, period, Scope(district.pk))} for by in DIMENSIONS
+        }
+        levels = {(one.level, one.of): one.counts for one in count_by_level(period, Scope(district.pk))}
+        return found | {"levels": levels, "whole": count_all(period, Scope(district.pk)).counts}
+
+    past = read(then)
+    assert past["whole"]["to_handle"] == 1
+    order = dispatched.work_orders.get()
+    handler = holder_of(order.post)
+    CalendarDay.objects.update_or_create(
+        district=district, day=dispatched.due_at.date(), defaults={"working": False, "name": "停工"}
+    )
+    StageLimit.objects.filter(district=district).update(minutes=1)
+    FilingCondition.objects.filter(pk=dispatched.condition_id).update(limit_amount=1)
+    reckoning.reckon_deadlines()
+    wanted = FilingCondition.objects.filter(event_class__edition=dispatched.event_class.edition)
+    other = wanted.filter(event_class__kind="event").exclude(event_class=dispatched.event_class)[0]
+    desk.reclassify(
+        dispatched.pk,
+        by=dispatcher,
+        class_key=other.event_class.key,
+        condition_id=other.pk,
+        reason="类别有误",
+    )
+    ResponsibilityRule.objects.all().delete()
+    handled_by(handler, order)
+    Holding.objects.filter(post=order.post).update(until=timezone.now())
+    DenominatorChoice.objects.create(district=district, indicator="overdue_rate", denominator="to_handle")
+    assert read(then) == past
+    assert read(timezone.now())["whole"]["handled"] == 1
+    asked = exclusions.ask(dispatched.pk, by=shift_leader, reason="系统演练")
+    assert read(then) == past
+    assert read(timezone.now())["whole"]["handled"] == 1, "one person's word excludes nothing"
+    exclusions.decide(asked.pk, by=supervisor, approved=True)
+    assert read(then) == past
+    assert read(timezone.now())["whole"]["handled"] == 0
+
+
+def test_a_day_ends_at_local_midnight(world: World, scope: Scope) -> None:
+    """A case of the last microsecond of a day, and one of the first of the next."""
+    district = District.objects.get()
+    midnight = datetime(2026, 3, 2, 16, tzinfo=UTC)  # 00:00 of the third in Baotou
+    story = Story(world, 3)
+    store([story.tell(midnight - timedelta(microseconds=1), []), story.tell(midnight, [])])
+    found = [
+        count_all(period_of(date(2026, 3, day), date(2026, 3, day), district), scope).counts["reported"]
+        for day in (1, 2, 3, 4)
+    ]
+    assert found == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("by", BY)
+def test_every_cell_of_a_table_opens_what_it_was_counted_from(world: World, by: str) -> None:
+    """All rows, all indicators, of all and of a regional group, whose streets lie in other groups, too."""
+    until = timezone.now()
+    store(make_lives(world, 150, begin=until - timedelta(days=30), until=until, seed=8))
+    period = Period(until - timedelta(days=20), until, until)
+    whole = Scope(world.district.pk)
+    split = Cell.objects.in_force().values("street").annotate(groups=Count("regional_group", distinct=True))
+    assert split.filter(groups__gt=1).exists()
+    group = GridUnit.objects.in_force().defer("boundary").filter(level=Level.REGIONAL_GROUP)[0]
+    for scope in (whole, replace(whole, unit=group)):
+        table = tabulate(by, period, scope)
+        assert table.rows
+        for row in (table.whole, *table.rows):
+            narrowed = narrow(scope, by, row.key) if row.key else scope
+            behind = cases_behind(list(COUNTS), period, narrowed)
+            assert behind.total == len(behind.cases)
+            assert behind.sums == {code: sum(one[code] for one in behind.cases.values()) for code in COUNTS}
+            for one in row.figures:
+                assert one.above == pytest.approx(one.indicator.numerator.of(behind.sums)), (row.name, one)
+                assert one.below == one.indicator.denominator().of(behind.sums), (row.name, one)

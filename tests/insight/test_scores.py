@@ -65,6 +65,12 @@ def test_the_bands_of_volume(volume: int, points: float) -> None:
     assert score.parts[0].points == points
 
 
+def test_who_had_no_case_has_no_score() -> None:
+    """Not even the points for having had few of them."""
+    score = judged(Subject.DEPARTMENT, {"department": line(reported=1)})
+    assert (score.parts[0].points, score.points, score.grade) == (100, None, "")
+
+
 @pytest.mark.parametrize(
     ("closed", "grade"),
     [(100, "A"), (90, "A"), (89, "B"), (75, "B"), (74, "C"), (60, "C"), (59, "D"), (39, "E")],
@@ -140,7 +146,7 @@ def test_what_was_done_is_scored_and_leads_to_its_cases(checked: Event) -> None:
     on_time = parts["checked_on_time_rate"]
     assert (on_time.points, on_time.by, on_time.key) == (100, "sent", str(worker.pk))
     sent = Scope(checked.district_id, person=("sent", worker.pk))
-    assert cases_behind(on_time.counts_below, period, sent) == [checked.pk]
+    assert list(cases_behind(on_time.counts_below, period, sent).cases) == [checked.pk]
     assert (parts["missed_rate"].by, parts["missed_rate"].key) == (
         "community",
         str(checked.cell.community_id),

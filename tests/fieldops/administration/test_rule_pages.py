@@ -3,6 +3,7 @@
 from datetime import timedelta
 from io import BytesIO
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.apps import apps
@@ -11,11 +12,24 @@ from django.test import Client
 from django.utils import timezone
 from openpyxl import load_workbook
 
+from fieldops.administration.foresight import CHIEFS, REOPENABLE
 from fieldops.demo import EDITION
-from fieldops.models import Event, EventClass, FilingCondition, Post, ResponsibilityRule, StageLimit, User
+from fieldops.elements.streets import street_chief_of
+from fieldops.models import (
+    CallBack,
+    CallBackPolicy,
+    Event,
+    EventClass,
+    FilingCondition,
+    Post,
+    ResponsibilityRule,
+    SegmentChief,
+    StageLimit,
+    User,
+)
 from fieldops.responsibility.assignment import find_responsible
 from fieldops.steps import desk
-from gridmap.administration import RowAdmin, RuleAdmin, kept_states
+from gridmap.administration import RowAdmin, RuleAdmin, changes_of, foretell, kept_states
 from gridmap.models import CalendarDay, Cell, Component, Department, GridUnit
 from gridmap.spreadsheets import workbook
 
@@ -396,3 +410,71 @@ def test_sheets_are_an_administrators(client: Client, outsider: User, dispatcher
             address = f"/admin/fieldops/responsibilityrule/{name}/"
             assert client.get(address, follow=True).status_code == 403
             assert client.post(address, follow=True).status_code == 403
+
+
+# --- history ----------------------------------------------------------------------------------------------
+
+
+def test_a_history_is_told_in_words_and_outlives_its_row(
+    pages: Client, outsider: User, event_class: EventClass
+) -> None:
+    rule = ResponsibilityRule.objects.filter(kind="event").exclude(department=None).first()
+    assert rule is not None
+    before, other = rule.department, Department.objects.exclude(pk=rule.department_id)[0]
+    address, form = f"/admin/fieldops/responsibilityrule/{rule.pk}/", form_of(rule, department=other.pk)
+    assert pages.post(f"{address}change/", {**form, "_checked": "1"}).status_code == 302
+    [changed, *_added] = changes_of(rule)
+    assert ("department", str(before), str(other)) in [
+        (str(n), was, now) for n, was, now in changed["fields"]
+    ]
+    page = pages.get(f"{address}history/").content.decode()
+    assert str(before) in page and str(other) in page and "admin" in page
+    pages.post(f"{address}delete/", {"post": "yes"})
+    assert not ResponsibilityRule.objects.filter(pk=rule.pk).exists()
+    all_of_them = pages.get("/admin/fieldops/responsibilityrule/changes/", follow=True)
+    [deleted, changed, *_rest] = all_of_them.context["changes"]
+    assert (deleted["label"], str(deleted["by"])) == ("deleted", str(User.objects.get(username="admin")))
+    assert deleted["row"] == changed["row"] and str(rule.number) in deleted["row"]
+    pages.force_login(outsider)
+    refused = pages.get("/admin/fieldops/responsibilityrule/changes/", follow=True)
+    assert refused.status_code == 403
+
+
+def test_every_kind_of_rule_tells_its_changes(pages: Client) -> None:
+    for kind in rule_kinds():
+        assert pages.get(f"/admin/{kind}/changes/", follow=True).status_code == 200, kind
+
+
+def test_whose_street_and_until_when_is_told(pages: Client, dispatched: Event) -> None:
+    """A street chief's segment, and the days to have a case reopened, are looked at before they are changed."""
+    there = SegmentChief.objects.filter(post__unit__in=dispatched.cell.unit_ids, until=None).first()
+    assert there is not None
+    Event.objects.filter(pk=dispatched.pk).update(point=there.segment.line.interpolate_normalized(0.5))
+    dispatched.refresh_from_db()
+    chief = street_chief_of(dispatched)
+    assert chief is not None
+    held = SegmentChief.objects.filter(post=chief, until=None)
+    [effect] = foretell(lambda: held.delete(), (CHIEFS,))[1]
+    assert [(was, now) for was, now, _count, which in effect.groups if dispatched.number in which] == [
+        (chief.name, "")
+    ]
+    assert street_chief_of(dispatched) == chief, "it was taken back"
+    district = dispatched.district
+    asked = CallBack.objects.create(
+        event=dispatched,
+        report=dispatched.reports.get(),
+        closing_version=dispatched.version,
+        closed_at=timezone.now(),
+        asked_at=timezone.now(),
+        answer_until=timezone.now(),
+        way="app",
+    )
+
+    def fewer() -> None:
+        CallBackPolicy.objects.update_or_create(district=district, defaults={"reopen_days": 0})
+
+    [effect] = foretell(fewer, (REOPENABLE,))[1]
+    local = asked.closed_at.astimezone(ZoneInfo(district.time_zone))
+    assert [(now, which) for _was, now, _count, which in effect.groups] == [
+        (f"{local:%Y-%m-%d}", [dispatched.number])
+    ]
