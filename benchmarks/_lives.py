@@ -220,6 +220,8 @@ class Walker:
             return any(one.reply_due_at and one.replied_at is None for one in life.reports)
         if step == Step.MERGE:
             return self.last is not None
+        if step == Step.SUPERVISE:
+            return sum(card.answered_at is None for card in life.cards) < len(Card)
         if step == Step.ANSWER:
             return any(card.answered_at is None for card in life.cards)
         if step == Step.EXPIRE:
@@ -424,11 +426,12 @@ class Walker:
         life.event.merged_into = None
 
     def do_supervise(self, life: Life, step: Transition, order: WorkOrder | None, at: datetime) -> None:
+        waiting = {one.card for one in life.cards if one.post == step.post and one.answered_at is None}
         life.cards.append(
             Supervision(
                 id=uuid.uuid7(),
                 event=life.event,
-                card=self.chance.choice(Card.values),
+                card=self.chance.choice([card for card in Card.values if card not in waiting]),
                 post=step.post,
                 by=step.by,
                 by_post=step.post,
