@@ -91,7 +91,7 @@ def clock_of(event: Event, calendar: Calendar | None = None) -> Clock:
         else:
             turns[turn.work_order_id].append(turn)
     orders = event.work_orders.filter(department=event.department_id, part=Part.LEAD)
-    for order in orders.order_by("dispatched_at"):
+    for order in orders.order_by("dispatched_at", "pk"):
         end = order.handled_at or order.finished_at
         if since and end and end <= since:
             continue

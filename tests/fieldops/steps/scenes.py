@@ -59,7 +59,7 @@ class Scene:
     def at_work(self) -> "Scene":
         """Read anew what the doors need: orders, the open task, cards and call-backs."""
         self.event = Event.objects.get(pk=self.event.pk)
-        orders = self.event.work_orders.order_by("dispatched_at")
+        orders = self.event.work_orders.order_by("dispatched_at", "pk")
         self.orders = {"lead" if order.part == "lead" else "called": order.pk for order in orders}
         open_check = self.event.checks.filter(done_at__isnull=True, ended_at__isnull=True).first()
         self.check = open_check.pk if open_check else uuid.uuid7()
