@@ -17,6 +17,7 @@ from fieldops.status import TABLE, Status, Step
 from gridmap.models import CHAIN, District
 from insight.facts import COUNTS
 from insight.figures import Period, Scope, cases_behind, count_all, count_by, count_by_level
+from tests.doing import CASE_TABLES
 
 # All of them, so that nothing comes between and the lives are made once.
 pytestmark = pytest.mark.django_db
@@ -32,14 +33,15 @@ RUNNING = ("dispatched", "taken_on")
 def lives(django_db_setup: None, django_db_blocker: Any) -> Iterator[list[Life]]:
     """Stored once for all tests here, and taken back."""
     with django_db_blocker.unblock():
-        district = District.objects.get()
-        made = make_lives(world_of(district), LIVES, begin=BEGIN, until=END, seed=20)
-        store(made)
-    yield made
-    with django_db_blocker.unblock(), connection.cursor() as cursor:
-        cursor.execute(
-            "TRUNCATE fieldops_event, fieldops_report, fieldops_transition, fieldops_workorder CASCADE"
-        )
+        try:
+            district = District.objects.get()
+            made = make_lives(world_of(district), LIVES, begin=BEGIN, until=END, seed=20)
+            store(made)
+            with django_db_blocker.block():
+                yield made
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute(f"TRUNCATE {CASE_TABLES} CASCADE")
 
 
 @pytest.fixture
