@@ -98,10 +98,10 @@ def log_in(page: Page, served: Served) -> Any:
         page.fill("#id_password", PASSWORD)
         page.click("main form button[type=submit]")
         page.wait_for_selector('[data-testid="connection"][data-state="live"]', timeout=20_000)
-        for _ in range(100):
+        for _ in range(300):  # polled from outside, as the page forbids eval
             if page.evaluate("window.commandCenter?.ready"):
-                break
+                return page
             page.wait_for_timeout(100)
-        return page
+        raise AssertionError("the map is not ready")
 
     return enter

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from devstack.clients import PASSWORD
 from tests.doing import Served, database
@@ -84,7 +84,7 @@ def test_a_rule_is_asked_for_and_checked_before_it_is_saved(administer: Any, lan
     page = administer("fieldops/responsibilityrule/who/", language=language)
     page.fill("#id_place", "109.87, 40.66")
     page.click('[data-testid="ask"] button')
-    assert page.locator('[data-testid="ranked"] tbody tr').count() > 1
+    expect(page.locator('[data-testid="ranked"] tbody tr').nth(1)).to_be_visible(timeout=10_000)
     shoot(page, f"who-{language}")
     page = administer("fieldops/responsibilityrule/coverage/?everything=on", language=language)
     assert page.locator("table tbody tr").count() == 500

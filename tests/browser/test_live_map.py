@@ -67,7 +67,7 @@ def test_a_dispatcher_sees_the_doubt_about_the_cell_and_ends_it(log_in: Any, fil
     panel = page.locator('[data-testid="event-panel"]')
     candidates = panel.locator('[data-testid="candidate"]')
     expect(candidates.first).to_be_visible(timeout=10_000)
-    assert candidates.count() >= 2
+    expect(candidates.nth(1)).to_be_visible()
     here = panel.locator('[data-testid="candidate"].here')
     expect(here).to_have_count(1)
     page.locator('[data-testid="action-move_cell"]').click()
@@ -124,6 +124,26 @@ def test_the_panel_of_a_cell_tells_who_answered_for_the_place_on_another_day(
         page.fill('[data-testid="cell-day"]', day)
         expect(then).to_contain_text(words, timeout=10_000)
     expect(then).not_to_contain_text(former)
+
+
+def test_a_cell_opens_once_and_back_leads_to_it(log_in: Any, served: Served) -> None:
+    """Once only: what opens again takes away what somebody has begun to fill in."""
+    page: Page = log_in("leader")
+    with psycopg.connect(**database("served")) as connection:
+        [code] = connection.execute(
+            "SELECT code FROM gridmap_cell WHERE valid_to IS NULL ORDER BY code LIMIT 1"
+        ).fetchone() or [""]
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.evaluate("code => { location.hash = `#cell=${code}`; }", code)
+    panel = page.get_by_test_id("cell-panel")
+    for times in (1, 2):
+        expect(panel.get_by_test_id("cell-elements")).to_be_visible(timeout=10_000)
+        page.wait_for_load_state("networkidle")
+        assert sum(url.endswith(f"/cells/{code}/elements") for url in asked) == times
+        panel.locator(".close").click()
+        expect(panel).to_be_hidden()
+        page.go_back()
 
 
 def test_a_hostile_description_stays_text(log_in: Any, file_over_http: Any) -> None:

@@ -405,7 +405,6 @@ function run(session: Session): void {
     list.show(ledger.held.values(), link.truncated);
   }, LIGHTS_EVERY);
   window.addEventListener('hashchange', follow);
-  window.addEventListener('popstate', follow);
   window.addEventListener('offline', () => link.lose());
   window.addEventListener('online', () => link.hurry());
   document.addEventListener('visibilitychange', () => link.tick());
