@@ -122,13 +122,13 @@ def scratch_place(kind: str) -> Iterator[Place]:
     scratch = VAR / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as held:
-        with _locked(scratch / ".lock"):
+        with locked(scratch / ".lock"):
             for left in scratch.glob("*/"):
-                with contextlib.suppress(BlockingIOError), _locked(left / ".lock", wait=False):
+                with contextlib.suppress(BlockingIOError), locked(left / ".lock", wait=False):
                     remove(left)
             base = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=scratch))
             base.chmod(0o711)  # the database account has to pass through
-            held.enter_context(_locked(base / ".lock"))
+            held.enter_context(locked(base / ".lock"))
         try:
             yield Place(base, VAR / "log" / kind)
         finally:
@@ -136,7 +136,8 @@ def scratch_place(kind: str) -> Iterator[Place]:
 
 
 @contextlib.contextmanager
-def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the file's lock; raises BlockingIOError where another process does and we shall not `wait`."""
     with open(path, "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield

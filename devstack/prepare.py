@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.management import call_command
 
 from .console import step
-from .places import ROOT, VAR
+from .places import ROOT, VAR, locked
 
 
 def prepare(logins: Path) -> None:
@@ -31,12 +31,13 @@ def prepare(logins: Path) -> None:
 
 
 def collect_static_files() -> None:
-    """Copy, hash and compress the static files, unless none of them has changed since."""
+    """Copy, hash and compress the static files, unless none of them has changed since; one process at a time."""
     stamp = VAR / "static.sha256"
     now = hashlib.sha256(repr(sorted(_static_files())).encode()).hexdigest()
-    if not (stamp.exists() and stamp.read_text() == now and Path(settings.STATIC_ROOT).is_dir()):
-        call_command("collectstatic", interactive=False, verbosity=0)
-        stamp.write_text(now)
+    with locked(VAR / "static.lock"):
+        if not (stamp.exists() and stamp.read_text() == now and Path(settings.STATIC_ROOT).is_dir()):
+            call_command("collectstatic", interactive=False, verbosity=0)
+            stamp.write_text(now)
 
 
 def _static_files() -> Iterator[tuple[str, int, int]]:

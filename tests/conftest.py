@@ -14,11 +14,10 @@ import uuid_utils.compat as uuid
 from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core.cache import cache
-from django.core.management import call_command
 from django.db import connection, connections
-from django.test.utils import setup_databases
 
 from devstack.places import Place, free_port
+from devstack.prepare import collect_static_files
 from devstack.stack import start_servers
 from devstack.supervisor import Supervisor
 from fieldops.demo import load_demo
@@ -28,6 +27,7 @@ from fieldops.rights import current_posts
 from fieldops.steps import desk
 from gridmap.models import Cell
 from tests.doing import CASE_TABLES, Served, close, database, draft_of, served_redis
+from tests.migrated import set_up_database
 
 
 class FewRounds(PBKDF2PasswordHasher):
@@ -52,7 +52,7 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> It
     `served` is a copy of it for the running house, so that the two never meet.
     """
     with django_db_blocker.unblock():
-        setup_databases(verbosity=0, interactive=False, aliases={"default"})
+        set_up_database()
         load_demo(allow=True)
         original = connection.settings_dict["NAME"]
         connections.close_all()
@@ -75,7 +75,7 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> It
 @pytest.fixture(scope="session", autouse=True)
 def _static_files() -> None:
     """Pages name their files by content, so they have to be collected first."""
-    call_command("collectstatic", interactive=False, verbosity=0)
+    collect_static_files()
 
 
 @pytest.fixture(autouse=True)
@@ -268,6 +268,6 @@ def served(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
     up.wait(60)
     if failed:
         raise failed[0]
-    yield Served(f"http://127.0.0.1:{port}", env)
+    yield Served(f"http://127.0.0.1:{port}", env, place.log)
     stop.set()
     thread.join(30)

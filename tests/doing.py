@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -298,6 +299,7 @@ class Served:
 
     url: str
     env: dict[str, str]
+    log: Path
 
 
 def served_redis() -> str:

@@ -8,9 +8,11 @@ from tests.doing import refused
 
 
 def other(level: Level, than: GridUnit) -> GridUnit:
-    return GridUnit.objects.filter(level=level).exclude(pk=than.pk).exclude(
-        parent=than.parent_id
-    ).first() or (GridUnit.objects.filter(level=level).exclude(pk=than.pk).first())
+    """One that contradicts in one way only: a community of the same street, a party group of another community."""
+    others = GridUnit.objects.filter(level=level).exclude(pk=than.pk)
+    if level == Level.COMMUNITY:
+        return others.filter(parent=than.parent_id).first()
+    return others.exclude(parent=than.parent_id).first() or others.first()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 import websockets
 from django.conf import settings
 
-from devstack.places import VAR, Place
+from devstack.places import Place
 from devstack.stores import _redis
 from devstack.supervisor import Supervisor
 from realtime import doorbell
@@ -405,7 +405,7 @@ async def test_one_of_several_redis_nodes_is_enough(
     served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Every hub listens on all; a bell rings on one, and on the next when that one is gone."""
-    places = [Place(tmp_path / name, VAR / "log" / "test") for name in ("a", "b")]
+    places = [Place(tmp_path / name, tmp_path / "log") for name in ("a", "b")]
     async with contextlib.AsyncExitStack() as stack:
         urls, nodes = [], []
         for place in places:

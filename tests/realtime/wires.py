@@ -11,7 +11,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 
 from devstack.clients import Operator, Phone, new_id
-from devstack.places import ROOT, VAR, free_port
+from devstack.places import ROOT, free_port
 from devstack.supervisor import Service, Supervisor, accepts
 from tests.doing import Served
 
@@ -104,7 +104,7 @@ async def socket_server(served: Served, name: str, **env: str) -> AsyncIterator[
         *("--ws", "realtime.connection:Connection", "--ws-per-message-deflate", "false"),
         *("--ws-ping-interval", "0", "--log-level", "warning", "--timeout-graceful-shutdown", "1"),
     ]
-    async with Supervisor(VAR / "log" / "test") as supervisor:
+    async with Supervisor(served.log) as supervisor:
         ready = lambda: accepts("127.0.0.1", port)  # noqa: E731
         await supervisor.start(Service(name, argv, {**served.env, **env}, cwd=ROOT, ready=ready))
         yield f"http://127.0.0.1:{port}"
