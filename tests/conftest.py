@@ -15,6 +15,7 @@ from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core.cache import cache
 from django.db import connection, connections
+from django.utils import translation
 
 from devstack.places import Place, free_port
 from devstack.prepare import collect_static_files
@@ -83,6 +84,13 @@ def _clean_cache() -> Iterator[None]:
     yield
     cache.clear()
     redis.Redis.from_url(served_redis()).flushdb()  # who logged in too often, among others
+
+
+@pytest.fixture(autouse=True)
+def _language_of_the_district() -> Iterator[None]:
+    """A page that was read in English leaves its thread English."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture
