@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from babel.messages import mofile, pofile
 from babel.messages.extract import extract_from_dir
+from django.conf import settings
+from django.utils import translation
 
 ROOT = Path(__file__).parent.parent
 PO = ROOT / "locale/zh_Hans/LC_MESSAGES/django.po"
@@ -70,3 +72,9 @@ def test_the_compiled_file_is_current(catalogue: pofile.Catalog) -> None:
         compiled = gettext.GNUTranslations(file)._catalog
     # The empty key is the header, with the time of compilation.
     assert {**compiled, "": ""} == {**wanted, "": ""}
+
+
+@pytest.mark.parametrize("_time", ["first", "second"])
+def test_a_test_does_not_read_the_language_of_the_one_before(_time: str) -> None:
+    assert translation.get_language() == settings.LANGUAGE_CODE
+    translation.activate("en")
