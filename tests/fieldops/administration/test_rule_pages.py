@@ -466,7 +466,7 @@ def test_whose_street_and_until_when_is_told(pages: Client, dispatched: Event) -
         closing_version=dispatched.version,
         closed_at=timezone.now(),
         asked_at=timezone.now(),
-        answer_until=timezone.now(),
+        answer_until=timezone.now() + timedelta(days=1),
         way="app",
     )
 

@@ -396,9 +396,10 @@ def test_the_constraints_and_not_the_code_keep_a_card_single(dispatched: Event, 
     with pytest.raises(IntegrityError, match="a_rule_supervises_a_subject_once"), transaction.atomic():
         twin.save(force_insert=True)
     first = Supervision.objects.get(rule=rule)
-    for _round, climbs in enumerate((True, False)):
+    # Another card by hand: it is only the climbing that is done twice.
+    for card, climbs in (("red", True), ("yellow", False)):
         twin = Supervision(
-            event=dispatched, card="red", post=first.post, by=supervisor, follows=first,
+            event=dispatched, card=card, post=first.post, by=supervisor, follows=first,
             asked_at=timezone.now(), answer_due_at=timezone.now() + A_YEAR,
         )  # fmt: skip
         if climbs:
